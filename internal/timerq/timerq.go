@@ -1,0 +1,115 @@
+// Package timerq is the timer queue of the pure machines: a binary heap of
+// deadlines, one per key, ordered by time and, at equal times, by the order in
+// which they were set. Every operation is O(log n); nothing reads a clock.
+package timerq
+
+import (
+	"container/heap"
+	"time"
+)
+
+// Queue holds at most one deadline per key. The zero value is empty and ready.
+type Queue[K comparable] struct {
+	items entries[K]
+	byKey map[K]*entry[K]
+	seq   uint64
+}
+
+type entry[K comparable] struct {
+	key   K
+	at    time.Time
+	seq   uint64
+	index int
+}
+
+// Set arms the deadline of key, in place of an earlier one.
+func (q *Queue[K]) Set(key K, at time.Time) {
+	q.seq++
+	if e, ok := q.byKey[key]; ok {
+		e.at, e.seq = at, q.seq
+		heap.Fix(&q.items, e.index)
+		return
+	}
+	if q.byKey == nil {
+		q.byKey = make(map[K]*entry[K])
+	}
+	e := &entry[K]{key: key, at: at, seq: q.seq}
+	q.byKey[key] = e
+	heap.Push(&q.items, e)
+}
+
+// Clear disarms key and reports whether it was armed.
+func (q *Queue[K]) Clear(key K) bool {
+	e, ok := q.byKey[key]
+	if ok {
+		delete(q.byKey, key)
+		heap.Remove(&q.items, e.index)
+	}
+	return ok
+}
+
+// At returns the deadline of key.
+func (q *Queue[K]) At(key K) (at time.Time, ok bool) {
+	e, ok := q.byKey[key]
+	if !ok {
+		return time.Time{}, false
+	}
+	return e.at, true
+}
+
+// Next returns the earliest deadline.
+func (q *Queue[K]) Next() (at time.Time, ok bool) {
+	if len(q.items) == 0 {
+		return time.Time{}, false
+	}
+	return q.items[0].at, true
+}
+
+// PopDue removes and returns the earliest deadline if it is at or before now.
+func (q *Queue[K]) PopDue(now time.Time) (key K, at time.Time, ok bool) {
+	if len(q.items) == 0 || q.items[0].at.After(now) {
+		return key, at, false
+	}
+	e := heap.Pop(&q.items).(*entry[K])
+	delete(q.byKey, e.key)
+	return e.key, e.at, true
+}
+
+// Len returns the number of armed deadlines.
+func (q *Queue[K]) Len() int { return len(q.items) }
+
+// Reset disarms every key.
+func (q *Queue[K]) Reset() {
+	clear(q.byKey)
+	q.items = nil
+}
+
+type entries[K comparable] []*entry[K]
+
+func (s entries[K]) Len() int { return len(s) }
+
+func (s entries[K]) Less(i, j int) bool {
+	if c := s[i].at.Compare(s[j].at); c != 0 {
+		return c < 0
+	}
+	return s[i].seq < s[j].seq
+}
+
+func (s entries[K]) Swap(i, j int) {
+	s[i], s[j] = s[j], s[i]
+	s[i].index, s[j].index = i, j
+}
+
+func (s *entries[K]) Push(x any) {
+	e := x.(*entry[K])
+	e.index = len(*s)
+	*s = append(*s, e)
+}
+
+func (s *entries[K]) Pop() any {
+	old := *s
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*s = old[:len(old)-1]
+	return e
+}
