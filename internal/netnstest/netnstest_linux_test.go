@@ -1,0 +1,67 @@
+package netnstest_test
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/tapstack/tapstack/internal/netnstest"
+)
+
+func TestNamespace_DoRunsInside(t *testing.T) {
+	netnstest.Require(t)
+	ns := netnstest.New(t)
+	ns.Run(t, "ip", "tuntap", "add", "dev", "tap7", "mode", "tap")
+	if out := ns.Run(t, "ip", "link"); !strings.Contains(out, "tap7") {
+		t.Errorf("ip link inside does not list tap7:\n%s", out)
+	}
+	inside := false
+	ns.Do(t, func() {
+		_, err := net.InterfaceByName("tap7")
+		inside = err == nil
+	})
+	if !inside {
+		t.Error("tap7 is not visible within Do")
+	}
+	if _, err := net.InterfaceByName("tap7"); err == nil {
+		t.Error("tap7 is visible outside the namespace")
+	}
+}
+
+func TestNamespace_DoComesBackWhenTheTestEndsInside(t *testing.T) {
+	netnstest.Require(t)
+	ns := netnstest.New(t)
+	before := threadNamespace(t)
+	var after string
+	t.Run("ends inside", func(t *testing.T) {
+		defer func() { after = threadNamespace(t) }()
+		ns.Do(t, func() {
+			if threadNamespace(t) == before {
+				t.Error("Do runs its function outside the namespace")
+			}
+			t.SkipNow()
+		})
+	})
+	if after != before {
+		t.Errorf("namespace after Do = %s, want %s", after, before)
+	}
+}
+
+func TestNamespace_IsDeletedWithItsTest(t *testing.T) {
+	netnstest.Require(t)
+	var name string
+	t.Run("owner", func(t *testing.T) { name = netnstest.New(t).Name() })
+	if _, err := os.Stat("/run/netns/" + name); !os.IsNotExist(err) {
+		t.Errorf("namespace %s outlived its test: %v", name, err)
+	}
+}
+
+func threadNamespace(t *testing.T) string {
+	t.Helper()
+	s, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
