@@ -101,9 +101,12 @@ type (
 	// Fail says that a probe of Addr could not be sent. The machine has
 	// forgotten the address; Leave came before.
 	Fail struct{ Addr netip.Addr }
-	// Looped says that a round of probes of Addr was looped back and that
-	// another round begins (RFC 7527, section 4.1).
-	Looped struct{ Addr netip.Addr }
+	// Looped says that a round of probes of Addr was looped back, Probes
+	// times in all, and that another round begins (RFC 7527, section 4.1).
+	Looped struct {
+		Addr   netip.Addr
+		Probes int
+	}
 )
 
 func (Listen) isAction() {}
