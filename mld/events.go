@@ -130,9 +130,12 @@ type Config struct {
 	Robustness int
 	// MTU of the link, for packing records; 0 means 1500.
 	MTU int
-	// MaxGroups bounds the memberships; 0 means 1,048,576. Changes beyond it
-	// are ignored and counted.
+	// MaxGroups bounds the groups, and also the holds on all of them
+	// together; 0 means 1,048,576. Changes beyond it are ignored and counted.
 	MaxGroups int
+	// AlwaysDone turns off the optimisation of RFC 2710, section 4: in MLDv1,
+	// to leave without a Done when another node reported the group last.
+	AlwaysDone bool
 }
 
 // Random is the source of chance; nd.Random satisfies it.
