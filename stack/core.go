@@ -1,0 +1,345 @@
+package stack
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tapstack/tapstack/dad"
+	"github.com/tapstack/tapstack/internal/timerq"
+	"github.com/tapstack/tapstack/mld"
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+)
+
+// CoreConfig parametrises a Core. The zero value of each field is the default;
+// only LinkAddr must be set.
+type CoreConfig struct {
+	LinkAddr nd.LinkAddr
+	MTU      int     // 0: 1500
+	Profile  Profile // zero: Current
+	Loopback dad.Loopback
+	// NoLinkLocal: form no link-local address at link up.
+	NoLinkLocal bool
+	Limits
+}
+
+// Limits bound what grows. A zero field means its default.
+type Limits struct {
+	MaxAddresses     int // on the interface; 1,048,576
+	MaxRoutes        int // without the /128 of each address; 1,048,576
+	MaxGroups        int // 1,048,576
+	MaxNeighbors     int // 65,536
+	QueuePerNeighbor int // packets that wait for one neighbor; 16
+	MaxQueued        int // packets that wait for any neighbor; 4,096
+	MaxFailures      int // duplicates that Failures remembers; 256
+}
+
+func (l Limits) withDefaults() Limits {
+	for field, value := range map[*int]int{
+		&l.MaxAddresses: 1 << 20, &l.MaxRoutes: 1 << 20, &l.MaxGroups: 1 << 20, &l.MaxNeighbors: 1 << 16,
+		&l.QueuePerNeighbor: 16, &l.MaxQueued: 4096, &l.MaxFailures: 256,
+	} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	return l
+}
+
+// Core is the IPv6 host behaviour of one interface below the sockets: the
+// machines of nd, dad, mld and rib wired together. It is pure: time, frames
+// and commands come in, frames, facts and results come out. The same calls
+// with the same answers of Random give the same actions, which makes it the
+// reference model that other hosts are compared with.
+type Core struct {
+	cfg CoreConfig
+	now time.Time
+	out []CoreAction
+
+	dad       *dad.Machine
+	neighbors *nd.Neighbors
+	groups    *mld.Machine
+	routes    *rib.Table
+
+	addresses  addressTable
+	configured configuredAddresses
+	statics    staticRoutes
+	deadlines  timerq.Queue[addressTimer]
+	queue      waitQueue
+	linkLocals []netip.Addr // assigned, oldest first; those that left since are skipped lazily
+	failures   []Failure
+	counters   CoreCounters
+
+	up       bool
+	disabled bool // RFC 4862, section 5.4.5
+	sent     bool // an ND message left since the interface was (re)initialised
+}
+
+// CoreCounters count what a Core refused or noticed.
+type CoreCounters struct {
+	ControlFramesIn     uint64 `json:"control_frames_in"`
+	ControlFramesOut    uint64 `json:"control_frames_out"`
+	ControlMalformed    uint64 `json:"control_malformed"`     // no ND or MLD message that a machine may see
+	ControlNotForUs     uint64 `json:"control_not_for_us"`    // another node's address or group
+	ControlWhileDown    uint64 `json:"control_while_down"`    // the link is down or IPv6 is disabled
+	InvalidND           uint64 `json:"invalid_nd"`            // RFC 4861, sections 6.1, 7.1 and 8.1
+	InvalidMLD          uint64 `json:"invalid_mld"`           // RFC 3810, sections 5.1 and 6.2
+	Duplicates          uint64 `json:"duplicate_addresses"`   // failed DAD
+	Conflicts           uint64 `json:"address_conflicts"`     // RFC 4862, section 5.4.4
+	LoopedProbes        uint64 `json:"looped_probe_rounds"`   // RFC 7527, section 4.1
+	ProbesFailed        uint64 `json:"probes_not_sent"`       // the link refused a DAD probe
+	Unresolved          uint64 `json:"neighbors_unresolved"`  // RFC 4861, section 7.2.2
+	QueueDiscards       uint64 `json:"queued_packets_lost"`   // no room while a neighbor was resolved
+	MembershipDiscarded uint64 `json:"memberships_discarded"` // beyond MaxGroups
+}
+
+// NewCore returns a Core whose link is down.
+func NewCore(cfg CoreConfig, r nd.Random) *Core {
+	if cfg.MTU == 0 {
+		cfg.MTU = 1500
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	p := cfg.Profile
+	return &Core{
+		cfg:       cfg,
+		dad:       dad.New(p.dadConfig(cfg), r),
+		neighbors: nd.NewNeighbors(p.neighborConfig(cfg), r),
+		groups:    mld.New(p.mldConfig(cfg), r),
+		routes:    rib.New(p.ribConfig(cfg)),
+		addresses: newAddressTable(),
+		queue:     newWaitQueue(cfg.QueuePerNeighbor, cfg.MaxQueued),
+	}
+}
+
+// Step fires everything that is due at or before now, then applies ev. The
+// actions are to be executed in order.
+func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
+	c.advance(now)
+	switch ev := ev.(type) {
+	case FrameReceived:
+		c.receive(ev.Frame)
+	case LinkUp:
+		c.linkUp()
+	case LinkDown:
+		c.linkDown()
+	case Shutdown:
+		c.shutdown()
+	case AddAddresses:
+		c.addAddresses(ev.Requests)
+	case CancelAdd:
+		c.cancelAdd(ev.ID)
+	case RemoveAddress:
+		c.removeAddress(ev)
+	case AcceptAddress:
+		c.acceptAddress(ev)
+	case ProbeFailed:
+		c.probeFailed(ev)
+	case AddRoute:
+		c.done(ev.ID, c.addRoute(ev.RouteConfig))
+	case RemoveRoute:
+		c.done(ev.ID, c.removeRoute(ev.RouteConfig))
+	case SetNeighbor:
+		c.done(ev.ID, c.setNeighbor(ev.Addr, ev.LinkAddr))
+	case DeleteNeighbor:
+		c.done(ev.ID, c.deleteNeighbor(ev.Addr))
+	case FlushNeighbors:
+		c.runND(c.neighbors.Step(c.now, nd.Flush{}))
+		c.done(ev.ID, nil)
+	case JoinGroup:
+		c.done(ev.ID, c.joinGroup(ev.Group, ev.Holder))
+	case LeaveGroup:
+		c.done(ev.ID, c.leaveGroup(ev.Group, ev.Holder))
+	case Output:
+		c.output(ev)
+	case NeighborUsed:
+		c.runND(c.neighbors.Step(c.now, nd.Used{Addr: ev.Addr}))
+	}
+	return c.take()
+}
+
+// Advance fires everything that is due at or before now.
+func (c *Core) Advance(now time.Time) []CoreAction {
+	c.advance(now)
+	return c.take()
+}
+
+// Deadline tells when Advance is next needed.
+func (c *Core) Deadline() (t time.Time, ok bool) {
+	t, _, ok = c.earliest()
+	return t, ok
+}
+
+func (c *Core) take() []CoreAction {
+	out := c.out
+	c.out = nil
+	return out
+}
+
+func (c *Core) emit(a CoreAction) { c.out = append(c.out, a) }
+
+func (c *Core) notify(ev Event) {
+	ev.Time = c.now
+	c.emit(Notify{ev})
+}
+
+func (c *Core) done(id RequestID, err error) {
+	if id != 0 {
+		c.emit(Done{id, err})
+	}
+}
+
+// machine names one of the five that hold deadlines, in the order in which
+// they go at equal times.
+type machine int
+
+const (
+	machineDAD machine = iota
+	machineND
+	machineMLD
+	machineRIB
+	machineLifetimes
+)
+
+// earliest returns the first deadline of all machines.
+func (c *Core) earliest() (first time.Time, m machine, ok bool) {
+	consider := func(t time.Time, has bool, of machine) {
+		if has && (!ok || t.Before(first)) {
+			first, m, ok = t, of, true
+		}
+	}
+	t, has := c.dad.Deadline()
+	consider(t, has, machineDAD)
+	t, has = c.neighbors.Deadline()
+	consider(t, has, machineND)
+	t, has = c.groups.Deadline()
+	consider(t, has, machineMLD)
+	t, has = c.routes.Deadline()
+	consider(t, has, machineRIB)
+	t, has = c.deadlines.Next()
+	consider(t, has, machineLifetimes)
+	return first, m, ok
+}
+
+// advance fires what is due at its nominal time and in time order over all
+// machines, so that a late caller gets the same actions as a punctual one.
+func (c *Core) advance(now time.Time) {
+	for {
+		t, m, ok := c.earliest()
+		if !ok || t.After(now) {
+			break
+		}
+		if t.After(c.now) {
+			c.now = t
+		}
+		switch m {
+		case machineDAD:
+			c.runDAD(c.dad.Advance(t))
+		case machineND:
+			c.runND(c.neighbors.Advance(t))
+		case machineMLD:
+			c.runMLD(c.groups.Advance(t))
+		case machineRIB:
+			c.runRIB(c.routes.Advance(t))
+		case machineLifetimes:
+			c.expire(t)
+		}
+	}
+	if now.After(c.now) {
+		c.now = now
+	}
+}
+
+// linkUp is a fresh start: RFC 4862, section 5.3, asks for a link-local
+// address first of all; the others do not wait for its end.
+func (c *Core) linkUp() {
+	if c.up {
+		return
+	}
+	c.up = true
+	c.notify(Event{Type: LinkIsUp})
+	c.enableIPv6(nil)
+}
+
+// enableIPv6 begins with first (a link-local address that ends the disabled
+// state) or with the link-local address that the interface forms itself.
+func (c *Core) enableIPv6(first *address) {
+	c.disabled, c.sent = false, false
+	c.emit(SetUsable{true})
+	c.runMLD(c.groups.Step(c.now, mld.Up{}))
+	// RFC 4861, section 6.3.3: a host joins the all-nodes group.
+	c.runMLD(c.groups.Step(c.now, mld.Changes{{
+		Op: mld.OpJoin, Group: nd.AllNodes, Holder: mld.Holder{Kind: mld.HolderNode},
+	}}))
+	for _, key := range c.statics.sorted() {
+		c.runRIB(c.routes.Step(c.now, rib.Add{Key: key, Owner: rib.Owner{Kind: rib.OwnerStatic}}))
+	}
+	if first == nil {
+		first = c.formLinkLocal()
+	}
+	var start []*address
+	if first != nil {
+		start = append(start, first)
+	}
+	for _, a := range c.addresses.waiting() {
+		if a != first {
+			start = append(start, a)
+		}
+	}
+	for _, req := range c.configured.absent(&c.addresses) {
+		start = append(start, c.newAddress(req))
+	}
+	c.startDAD(start)
+}
+
+// linkDown withdraws and forgets; nothing is sent, for the link cannot carry it.
+func (c *Core) linkDown() {
+	if !c.up {
+		return
+	}
+	c.suspend(ErrLinkDown)
+	c.up, c.disabled = false, false
+	c.notify(Event{Type: LinkIsDown})
+}
+
+func (c *Core) shutdown() {
+	for _, a := range c.addresses.inOrder() {
+		c.remove(a, ErrClosed, "shutdown")
+	}
+	c.configured = configuredAddresses{}
+	c.linkDown()
+}
+
+// disableIPv6 is RFC 4862, section 5.4.5: the node sends no IPv6 packet on
+// the interface any more and drops what it receives.
+func (c *Core) disableIPv6(duplicate netip.Addr) {
+	c.disabled = true
+	c.suspend(ErrIPv6Disabled)
+	c.notify(Event{Type: IPv6Disabled, Address: duplicate, Reason: "the interface's own link-local address is a duplicate"})
+}
+
+// suspend withdraws every address without a packet: a pending add ends with
+// err and its address goes; the others stay listed as tentative.
+func (c *Core) suspend(err error) {
+	c.emit(SetUsable{false})
+	c.runMLD(c.groups.Step(c.now, mld.Down{}))
+	for _, a := range c.addresses.inOrder() {
+		if a.request != 0 && !c.configured.has(a.addr()) {
+			c.drop(a, err, err.Error())
+			continue
+		}
+		c.withdraw(a)
+		c.runDAD(c.dad.Step(c.now, dad.Stop{Addr: a.addr()}))
+		c.deadlines.Clear(addressTimer{a.addr(), retryDAD})
+		a.state = addressWaiting
+		c.settle(a, err)
+	}
+	c.linkLocals = nil
+	c.runMLD(c.groups.Step(c.now, mld.SetLinkLocal{Addr: netip.IPv6Unspecified()}))
+	for _, key := range c.statics.sorted() {
+		c.runRIB(c.routes.Step(c.now, rib.Remove{Key: key, Owner: rib.Owner{Kind: rib.OwnerStatic}}))
+	}
+	c.runND(c.neighbors.Step(c.now, nd.Flush{}))
+	if packets := c.queue.takeAll(); len(packets) > 0 {
+		c.emit(Discard{packets})
+	}
+}

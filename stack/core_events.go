@@ -1,0 +1,214 @@
+package stack
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tapstack/tapstack/dad"
+	"github.com/tapstack/tapstack/mld"
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+)
+
+// CoreEvent is an input of Core.
+type CoreEvent interface{ isCoreEvent() }
+
+// RequestID names a command, so that its Done can be told from others. Zero
+// asks for no Done.
+type RequestID uint64
+
+// AddressConfig says which address to add, and how.
+type AddressConfig struct {
+	// Prefix is the address with its prefix length.
+	Prefix netip.Prefix
+	// OnLink states that this prefix is on-link, for as long as the address
+	// is assigned. An address alone makes no prefix on-link (RFC 5942,
+	// section 4); the zero value states nothing.
+	OnLink netip.Prefix
+	// DAD is how to test the address; the zero value is RFC 4862,
+	// section 5.4.
+	DAD dad.Mode
+	// Anycast addresses are not tested and never a source.
+	Anycast bool
+	// PreferredLifetime, then ValidLifetime end the address's life
+	// (RFC 4862, section 5.5.4). 0 means for ever; a negative
+	// PreferredLifetime is over from the start.
+	PreferredLifetime, ValidLifetime time.Duration
+}
+
+// AddRequest is one address of AddAddresses.
+type AddRequest struct {
+	ID RequestID
+	AddressConfig
+	// Configured addresses run DAD again at each link up whatever came of
+	// earlier runs, and their failure is reported by events alone.
+	Configured bool
+}
+
+type (
+	// FrameReceived is an Ethernet frame from the link that may hold an ND or
+	// MLD message. The Core does not keep Frame.
+	FrameReceived struct{ Frame []byte }
+	// LinkUp is the start or a fresh start: the link-local address first,
+	// then the kept addresses run DAD.
+	LinkUp struct{}
+	// LinkDown withdraws every address and route and forgets what was
+	// learned. Nothing is sent.
+	LinkDown struct{}
+	// Shutdown removes every address in good order, with resets and leaves on
+	// the wire, then takes the link down.
+	Shutdown struct{}
+	// AddAddresses starts DAD for all of them at once.
+	AddAddresses struct{ Requests []AddRequest }
+	// CancelAdd ends a pending add and removes its address, completely. It
+	// has no effect once the add is done.
+	CancelAdd struct{ ID RequestID }
+	// RemoveAddress removes an address in whatever state.
+	RemoveAddress struct {
+		ID   RequestID
+		Addr netip.Addr
+	}
+	// AcceptAddress ends endless probing on a link that loops frames back
+	// (RFC 7527, section 4.1).
+	AcceptAddress struct {
+		ID   RequestID
+		Addr netip.Addr
+	}
+	// ProbeFailed says that the link did not take a Send with this Probe.
+	ProbeFailed struct {
+		Addr netip.Addr
+		Err  error
+	}
+	// AddRoute adds a static route, or an on-link prefix if there is no
+	// gateway.
+	AddRoute struct {
+		ID RequestID
+		RouteConfig
+	}
+	// RemoveRoute removes what AddRoute added, and nothing else.
+	RemoveRoute struct {
+		ID RequestID
+		RouteConfig
+	}
+	// SetNeighbor makes a static neighbor entry.
+	SetNeighbor struct {
+		ID       RequestID
+		Addr     netip.Addr
+		LinkAddr nd.LinkAddr
+	}
+	// DeleteNeighbor removes a neighbor entry.
+	DeleteNeighbor struct {
+		ID   RequestID
+		Addr netip.Addr
+	}
+	// FlushNeighbors removes every neighbor entry that is not static.
+	FlushNeighbors struct{ ID RequestID }
+	// JoinGroup adds a holder to a group.
+	JoinGroup struct {
+		ID     RequestID
+		Group  netip.Addr
+		Holder mld.Holder
+	}
+	// LeaveGroup takes a holder from a group.
+	LeaveGroup struct {
+		ID     RequestID
+		Group  netip.Addr
+		Holder mld.Holder
+	}
+	// Output is a packet whose next hop has no usable neighbor entry. The
+	// Core keeps it until the neighbor is resolved, or gives it back in
+	// Unreachable or Discard.
+	Output struct {
+		NextHop, Src netip.Addr
+		Packet       any
+	}
+	// NeighborUsed says that a packet went to a neighbor whose entry was
+	// STALE or UNREACHABLE.
+	NeighborUsed struct{ Addr netip.Addr }
+)
+
+func (FrameReceived) isCoreEvent()  {}
+func (LinkUp) isCoreEvent()         {}
+func (LinkDown) isCoreEvent()       {}
+func (Shutdown) isCoreEvent()       {}
+func (AddAddresses) isCoreEvent()   {}
+func (CancelAdd) isCoreEvent()      {}
+func (RemoveAddress) isCoreEvent()  {}
+func (AcceptAddress) isCoreEvent()  {}
+func (ProbeFailed) isCoreEvent()    {}
+func (AddRoute) isCoreEvent()       {}
+func (RemoveRoute) isCoreEvent()    {}
+func (SetNeighbor) isCoreEvent()    {}
+func (DeleteNeighbor) isCoreEvent() {}
+func (FlushNeighbors) isCoreEvent() {}
+func (JoinGroup) isCoreEvent()      {}
+func (LeaveGroup) isCoreEvent()     {}
+func (Output) isCoreEvent()         {}
+func (NeighborUsed) isCoreEvent()   {}
+
+// CoreAction is an output of Core. Actions are executed in order.
+type CoreAction interface{ isCoreAction() }
+
+type (
+	// Send puts an Ethernet frame on the link. Probe, if set, is the address
+	// that the frame tests: when the link does not take it, the Core must be
+	// told with ProbeFailed.
+	Send struct {
+		Frame []byte
+		Probe netip.Addr
+	}
+	// Enable gives an address to the sockets: it is assigned, or optimistic.
+	Enable struct{ Addr netip.Addr }
+	// Abort ends every connection of an address, with a reset on the wire
+	// where the protocol has one.
+	Abort struct{ Addr netip.Addr }
+	// Disable takes an address from the sockets. Connections stay and are
+	// silent, in case the address comes back, until an Abort.
+	Disable struct{ Addr netip.Addr }
+	// Publish replaces the snapshot that the data path reads.
+	Publish struct{ Snapshot *rib.Snapshot }
+	// SetNeighborView replaces what the data path knows of one neighbor.
+	SetNeighborView struct{ Neighbor nd.Neighbor }
+	// DropNeighborView forgets a neighbor in the data path.
+	DropNeighborView struct{ Addr netip.Addr }
+	// Release sends the packets that waited for a neighbor, in order.
+	Release struct {
+		Packets  []any
+		LinkAddr nd.LinkAddr
+	}
+	// Unreachable gives back packets whose next hop did not answer: their
+	// senders are told address unreachable (RFC 4861, section 7.2.2).
+	Unreachable struct{ Packets []any }
+	// Discard gives back packets that had no room in the queue, or whose
+	// interface went down.
+	Discard struct{ Packets []any }
+	// OpenGroup opens the receive filter for a group.
+	OpenGroup struct{ Group netip.Addr }
+	// CloseGroup closes it.
+	CloseGroup struct{ Group netip.Addr }
+	// SetUsable says whether packets may be sent at all.
+	SetUsable struct{ Usable bool }
+	// Done is the result of a command: exactly one for each RequestID.
+	Done struct {
+		ID  RequestID
+		Err error
+	}
+	// Notify is a fact for subscribers. The shell fills in Seq and Interface.
+	Notify struct{ Event Event }
+)
+
+func (Send) isCoreAction()             {}
+func (Enable) isCoreAction()           {}
+func (Abort) isCoreAction()            {}
+func (Disable) isCoreAction()          {}
+func (Publish) isCoreAction()          {}
+func (SetNeighborView) isCoreAction()  {}
+func (DropNeighborView) isCoreAction() {}
+func (Release) isCoreAction()          {}
+func (Unreachable) isCoreAction()      {}
+func (Discard) isCoreAction()          {}
+func (OpenGroup) isCoreAction()        {}
+func (CloseGroup) isCoreAction()       {}
+func (SetUsable) isCoreAction()        {}
+func (Done) isCoreAction()             {}
+func (Notify) isCoreAction()           {}

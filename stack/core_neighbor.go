@@ -1,0 +1,139 @@
+package stack
+
+import (
+	"net/netip"
+
+	"github.com/tapstack/tapstack/nd"
+)
+
+// runND carries out what the Neighbor Cache decided.
+func (c *Core) runND(actions []nd.Action) {
+	for _, act := range actions {
+		switch act := act.(type) {
+		case nd.Send:
+			c.sendND(act.Src, act.Dst, act.To, act.Message, netip.Addr{})
+		case nd.Changed:
+			n := act.Neighbor
+			c.emit(SetNeighborView{n})
+			c.notify(Event{Type: NeighborChanged, Address: n.Addr, LinkAddr: n.LinkAddr, State: n.State.String()})
+		case nd.Removed:
+			c.emit(DropNeighborView{act.Addr})
+			c.notify(Event{Type: NeighborChanged, Address: act.Addr, State: "none"})
+		case nd.Resolved:
+			if packets := c.queue.take(act.Addr); len(packets) > 0 {
+				c.emit(Release{packets, act.LinkAddr})
+			}
+		case nd.Unresolved:
+			c.counters.Unresolved++
+			if packets := c.queue.take(act.Addr); len(packets) > 0 {
+				c.emit(Unreachable{packets})
+			}
+		case nd.Conflict:
+			c.counters.Conflicts++
+			c.notify(Event{Type: AddressConflict, Address: act.Addr, LinkAddr: act.LinkAddr, Reason: "another node advertises an address that is assigned here"})
+		}
+	}
+}
+
+// sendND puts an ND message on the link. Probe is the address that it tests,
+// if it does.
+func (c *Core) sendND(src, dst netip.Addr, to nd.LinkAddr, m nd.Message, probe netip.Addr) {
+	if to.IsZero() {
+		to = nd.MulticastLinkAddr(dst)
+	}
+	message := nd.Append(nil, src, dst, m)
+	frame := make([]byte, 0, ethernetHeaderLen+ipv6HeaderLen+len(message))
+	frame = appendHeaders(frame, c.cfg.LinkAddr, to, src, dst, protocolICMPv6, 255, len(message))
+	c.counters.ControlFramesOut++
+	c.sent = true
+	c.emit(Send{Frame: append(frame, message...), Probe: probe})
+}
+
+// output takes a packet whose next hop had no usable entry when it was sent.
+func (c *Core) output(ev Output) {
+	if !c.up || c.disabled {
+		c.emit(Discard{[]any{ev.Packet}})
+		return
+	}
+	if n, ok := c.neighbors.Lookup(ev.NextHop); ok && n.State != nd.Incomplete {
+		c.emit(Release{[]any{ev.Packet}, n.LinkAddr})
+		return
+	}
+	if lost := c.queue.put(ev.NextHop, ev.Packet); lost != nil {
+		c.counters.QueueDiscards++
+		c.emit(Discard{[]any{lost}})
+	}
+	c.runND(c.neighbors.Step(c.now, nd.Resolve{Addr: ev.NextHop, Src: ev.Src}))
+}
+
+func (c *Core) setNeighbor(addr netip.Addr, l nd.LinkAddr) error {
+	switch {
+	case !addr.Is6() || addr.Is4In6() || addr.IsMulticast() || addr.IsUnspecified() || addr.IsLoopback():
+		return &InvalidArgumentError{"neighbor " + addr.String(), "is not an IPv6 unicast address"}
+	case l.IsZero() || l.IsMulticast():
+		return &InvalidArgumentError{"link-layer address " + l.String(), "is not a unicast address"}
+	}
+	c.runND(c.neighbors.Step(c.now, nd.SetStatic{Addr: addr, LinkAddr: l}))
+	if _, ok := c.neighbors.Lookup(addr); !ok {
+		return ErrLimit
+	}
+	return nil
+}
+
+func (c *Core) deleteNeighbor(addr netip.Addr) error {
+	if _, ok := c.neighbors.Lookup(addr); !ok {
+		return ErrNoSuchNeighbor
+	}
+	c.runND(c.neighbors.Step(c.now, nd.Delete{Addr: addr}))
+	if packets := c.queue.take(addr); len(packets) > 0 {
+		c.emit(Unreachable{packets})
+	}
+	return nil
+}
+
+// Neighbors lists the Neighbor Cache, ordered by address.
+func (c *Core) Neighbors() []nd.Neighbor { return c.neighbors.Entries() }
+
+// waitQueue holds the packets that wait for a neighbor's link-layer address,
+// bounded for each and in all; the newest replaces the oldest
+// (RFC 4861, section 7.2.2).
+type waitQueue struct {
+	byHop         map[netip.Addr][]any
+	perHop, total int
+	length        int
+}
+
+func newWaitQueue(perHop, total int) waitQueue {
+	return waitQueue{byHop: make(map[netip.Addr][]any), perHop: perHop, total: total}
+}
+
+// put queues packet and returns the packet that lost its place, if one did.
+func (q *waitQueue) put(hop netip.Addr, packet any) (lost any) {
+	packets := q.byHop[hop]
+	switch {
+	case len(packets) == q.perHop, q.length == q.total && len(packets) > 0:
+		lost = packets[0]
+		copy(packets, packets[1:])
+		packets[len(packets)-1] = packet
+		return lost
+	case q.length == q.total:
+		return packet
+	}
+	q.byHop[hop] = append(packets, packet)
+	q.length++
+	return nil
+}
+
+func (q *waitQueue) take(hop netip.Addr) []any {
+	packets := q.byHop[hop]
+	delete(q.byHop, hop)
+	q.length -= len(packets)
+	return packets
+}
+
+func (q *waitQueue) takeAll() (packets []any) {
+	for hop := range q.byHop {
+		packets = append(packets, q.take(hop)...)
+	}
+	return packets
+}

@@ -1,0 +1,179 @@
+package stack
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tapstack/tapstack/dad"
+	"github.com/tapstack/tapstack/mld"
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+)
+
+// Profile is a choice among what the RFCs of different years ask for. Start
+// from RFC2462, RFC4862 or Current and Set single knobs. Profiles compare with
+// ==; the zero value is Current.
+type Profile struct {
+	transmits        count // DupAddrDetectTransmits
+	retransTimer     time.Duration
+	delayProbeOnly   bool
+	acceptUnicastDst bool
+	plainConflicts   bool
+	linkLocalFailure linkLocalFailure
+	noNonce          bool
+	onLinkAssumption bool
+	keepUnreachable  bool
+	mldv1            bool
+	rfc3484          bool
+}
+
+// count is a number whose zero value means "the default".
+type count int
+
+// linkLocalFailure says what a duplicate link-local address does to the
+// interface.
+type linkLocalFailure uint8
+
+const (
+	disableIfHardware linkLocalFailure = iota // RFC 4862, section 5.4.5
+	disableAlways                             // RFC 2462, section 5.4.5
+	goOn
+)
+
+// Current is RFC 4862 with Enhanced DAD (RFC 7527) and RFC 6724.
+func Current() Profile { return Profile{} }
+
+// RFC4862 is RFC 4862 with RFC 4861, 3810 and 3484.
+func RFC4862() Profile { return Profile{noNonce: true, rfc3484: true} }
+
+// RFC2462 is RFC 2462 with RFC 2461, 2710, 3590 and 3484.
+func RFC2462() Profile {
+	return Profile{
+		noNonce: true, rfc3484: true, delayProbeOnly: true, acceptUnicastDst: true, plainConflicts: true,
+		linkLocalFailure: disableAlways, onLinkAssumption: true, mldv1: true,
+	}
+}
+
+// ProfileByName returns the profile called rfc2462, rfc4862 or current.
+func ProfileByName(name string) (Profile, error) {
+	switch name {
+	case "rfc2462":
+		return RFC2462(), nil
+	case "rfc4862":
+		return RFC4862(), nil
+	case "current":
+		return Current(), nil
+	}
+	return Profile{}, &InvalidArgumentError{"profile " + strconv.Quote(name), "is none of rfc2462, rfc4862 and current"}
+}
+
+// Knob is one difference between profiles that can be set alone.
+type Knob struct {
+	Name   string
+	Values string // for people: "on|off"
+	RFC    string // where the choice comes from
+	Doc    string
+	set    func(p *Profile, value string) bool
+}
+
+func onOff(field func(*Profile) *bool) func(*Profile, string) bool { return choice("on", "off", field) }
+
+// choice is a knob with two values, the first of which sets field.
+func choice(yes, no string, field func(*Profile) *bool) func(*Profile, string) bool {
+	return func(p *Profile, value string) bool {
+		*field(p) = value == yes
+		return value == yes || value == no
+	}
+}
+
+var knobs = []Knob{
+	{"dad_transmits", "0..255", "RFC 4862, section 5.1", "DupAddrDetectTransmits: number of probes; 0 turns DAD off", func(p *Profile, value string) bool {
+		n, err := strconv.ParseUint(value, 10, 8)
+		p.transmits = count(n)
+		if n == 0 {
+			p.transmits = dad.NoTransmits
+		}
+		return err == nil
+	}},
+	{"retrans_timer", "1ms..1h", "RFC 4861, section 10", "RetransTimer: time between probes, and between solicitations", func(p *Profile, value string) bool {
+		d, err := time.ParseDuration(value)
+		p.retransTimer = d
+		return err == nil && d >= time.Millisecond && d <= time.Hour
+	}},
+	{"dad_first_delay", "join|solicit", "RFC 4862, section 5.4.2", "what the random delay at start holds back: the join with its report, or (RFC 2462) the solicitation alone",
+		choice("solicit", "join", func(p *Profile) *bool { return &p.delayProbeOnly })},
+	{"dad_drop_unicast_dst", "on|off", "RFC 4862, section 5.4", "drop solicitations and advertisements sent to the tentative address itself",
+		choice("off", "on", func(p *Profile) *bool { return &p.acceptUnicastDst })},
+	{"dad_na_for_assigned", "report|plain", "RFC 4862, section 5.4.4", "an advertisement for an assigned address: report the conflict, or treat it as plain Neighbor Discovery (RFC 2461)",
+		choice("plain", "report", func(p *Profile) *bool { return &p.plainConflicts })},
+	{"dad_ll_failure", "hardware|interface|continue", "RFC 4862, section 5.4.5", "a duplicate link-local address disables IPv6 if it was formed from the hardware address, in any case (RFC 2462), or never", func(p *Profile, value string) bool {
+		f, ok := map[string]linkLocalFailure{"hardware": disableIfHardware, "interface": disableAlways, "continue": goOn}[value]
+		p.linkLocalFailure = f
+		return ok
+	}},
+	{"enhanced_dad", "on|off", "RFC 7527", "tell own probes that the link loops back by a nonce",
+		choice("off", "on", func(p *Profile) *bool { return &p.noNonce })},
+	{"onlink_assumption", "on|off", "RFC 2461, section 5.2", "without a default router, take every destination to be on-link",
+		onOff(func(p *Profile) *bool { return &p.onLinkAssumption })},
+	{"nud_exhausted", "delete|unreachable", "RFC 7048", "a neighbor that does not answer probes is forgotten, or kept and probed with back-off",
+		choice("unreachable", "delete", func(p *Profile) *bool { return &p.keepUnreachable })},
+	{"mld_version", "1|2", "RFC 2710, RFC 3810", "the version that Multicast Listener Discovery starts with",
+		choice("1", "2", func(p *Profile) *bool { return &p.mldv1 })},
+	{"sas", "3484|6724", "RFC 6724", "the rules of source address selection",
+		choice("3484", "6724", func(p *Profile) *bool { return &p.rfc3484 })},
+}
+
+// Knobs lists every knob.
+func Knobs() []Knob { return knobs }
+
+// Set sets one knob. The error is an *InvalidArgumentError that names the
+// knobs, or the values of this one; p is then unchanged.
+func (p *Profile) Set(knob, value string) error {
+	var names []string
+	for _, k := range knobs {
+		if k.Name == knob {
+			changed := *p
+			if !k.set(&changed, value) {
+				return &InvalidArgumentError{"value " + strconv.Quote(value), fmt.Sprintf("is not one of %s for the knob %s", k.Values, knob)}
+			}
+			*p = changed
+			return nil
+		}
+		names = append(names, k.Name)
+	}
+	return &InvalidArgumentError{"knob " + strconv.Quote(knob), "is none of " + strings.Join(names, ", ")}
+}
+
+// disablesIPv6 says whether a duplicate of the link-local address that the
+// interface formed from its hardware address disables IPv6 there.
+func (p Profile) disablesIPv6() bool { return p.linkLocalFailure != goOn }
+
+func (p Profile) dadConfig(c CoreConfig) dad.Config {
+	return dad.Config{
+		LinkAddr: c.LinkAddr, Loopback: c.Loopback,
+		DupAddrDetectTransmits: int(p.transmits), RetransTimer: p.retransTimer,
+		DelayProbeOnly: p.delayProbeOnly, AcceptUnicastDst: p.acceptUnicastDst,
+		NoMulticastRADelay: p.delayProbeOnly, NoNonce: p.noNonce,
+	}
+}
+
+func (p Profile) neighborConfig(c CoreConfig) nd.NeighborConfig {
+	return nd.NeighborConfig{
+		LinkAddr: c.LinkAddr, RetransTimer: p.retransTimer, MaxEntries: c.MaxNeighbors,
+		KeepUnreachable: p.keepUnreachable, PlainAdvertForAssigned: p.plainConflicts,
+	}
+}
+
+func (p Profile) mldConfig(c CoreConfig) mld.Config {
+	cfg := mld.Config{MTU: c.MTU, MaxGroups: c.MaxGroups}
+	if p.mldv1 {
+		cfg.Version = 1
+	}
+	return cfg
+}
+
+func (p Profile) ribConfig(c CoreConfig) rib.Config {
+	return rib.Config{OnLinkAssumption: p.onLinkAssumption, RFC3484: p.rfc3484, MaxRoutes: c.MaxRoutes}
+}
