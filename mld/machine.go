@@ -299,6 +299,12 @@ func (m *Machine) Member(group netip.Addr) bool {
 	return g != nil && g.holders > 0 && group == g.addr
 }
 
+// Holds reports whether holder holds group.
+func (m *Machine) Holds(group netip.Addr, holder Holder) bool {
+	_, ok := m.holds[hold{m.groups[group.As16()], holder}]
+	return ok && isGroup(group)
+}
+
 // Version returns the MLD version that is spoken now, 1 or 2.
 func (m *Machine) Version() int { return m.version }
 

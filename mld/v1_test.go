@@ -1,0 +1,243 @@
+package mld
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+const (
+	report5 = "fe80::1 > ff02::5 report ff02::5"
+	report6 = "fe80::1 > ff05::6 report ff05::6"
+	done5   = "fe80::1 > ff02::2 done ff02::5"
+)
+
+// Spec: RFC 2710, section 4, should, MLD1-R01
+// Spec: RFC 2710, section 4, SHOULD, MLD1-R05
+// Spec: RFC 2710, section 4, SHOULD, GRP-R06
+func TestMLD1_R01_JoinAndLeave(t *testing.T) {
+	var windows []time.Duration
+	for robustness := 1; robustness <= 3; robustness++ {
+		h := newHost(t, Config{Version: 1, Robustness: robustness}, func(lo, hi time.Duration) time.Duration {
+			windows = append(windows, lo, hi)
+			return hi
+		})
+		h.want(0, join(group5, group6), "+ff02::5", "+ff05::6", report5, report6)
+		for i := 1; i < robustness; i++ {
+			h.wantNext(time.Duration(i)*10*time.Second, report5, report6)
+		}
+		h.wantQuiet()
+		h.want(time.Minute, leave(group5), "-ff02::5", done5)
+		h.wantQuiet()
+	}
+	for i, w := range windows {
+		if want := 10 * time.Second * time.Duration(i%2); w != want {
+			t.Fatalf("drawn from %v, want [0, 10s]", windows)
+		}
+	}
+}
+
+func TestLeaveWhileDelayingV1(t *testing.T) {
+	h := newHost(t, Config{Version: 1}, latest)
+	h.step(0, join(group5))
+	h.want(time.Second, leave(group5), "-ff02::5", done5)
+	h.wantQuiet()
+}
+
+// Spec: RFC 2710, section 4, must, MLD1-R02
+func TestMLD1_R02_GeneralQuery(t *testing.T) {
+	n := time.Duration(0)
+	h := newHost(t, Config{Version: 1, Robustness: 1}, func(lo, hi time.Duration) time.Duration {
+		if lo != 0 {
+			t.Fatalf("drawn from %v", lo)
+		}
+		n++
+		return hi - n*time.Second
+	})
+	h.step(0, join(group5, group6, allNodes))
+	h.want(0, queryV1(noAddr, 10*time.Second))
+	h.wantNext(8*time.Second, report6)
+	h.wantNext(9*time.Second, report5)
+	h.wantQuiet()
+	h.want(time.Minute, queryV1(noAddr, 0), report5, report6)
+	h.wantQuiet()
+}
+
+// "it is reset to the new random value only if the requested Maximum Response
+// Delay is less than the remaining value of the running timer."
+//
+// Spec: RFC 2710, section 4, must, MLD1-R02
+func TestMLD1_R02_TimerIsResetOnlyToLess(t *testing.T) {
+	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, queryV1(noAddr, 10*time.Second))
+	h.want(time.Second, queryV1(noAddr, 9*time.Second)) // equal to the rest
+	h.want(time.Second, queryV1(noAddr, 20*time.Second))
+	h.want(5*time.Second, queryV1(group5, 4*time.Second)) // less than the rest
+	h.wantNext(9*time.Second, report5)
+	h.wantQuiet()
+	h.want(time.Minute, queryV1(noAddr, 10*time.Second))
+	h.want(time.Minute, queryV1(noAddr, 0), report5)
+	h.wantQuiet()
+}
+
+// Spec: RFC 2710, section 4, must, MLD1-R03
+func TestMLD1_R03_GroupQuery(t *testing.T) {
+	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)
+	h.step(0, join(group5, group6))
+	h.want(0, queryV1(group6, 10*time.Second))
+	h.want(0, queryV1(groupN(1), 10*time.Second))
+	h.wantNext(10*time.Second, report6)
+	h.wantQuiet()
+}
+
+// Spec: RFC 2710, section 4, must, MLD1-R04
+// Spec: RFC 2710, section 4, MAY, MLD1-R05
+func TestMLD1_R04_Suppression(t *testing.T) {
+	for _, alwaysDone := range []bool{false, true} {
+		h := newHost(t, Config{Version: 1, AlwaysDone: alwaysDone}, latest)
+		h.want(0, join(group5, group6), "+ff02::5", "+ff05::6", report5, report6)
+		h.want(time.Second, from(router, &ReportV1{group5}))
+		h.wantNext(10*time.Second, report6)
+		h.wantQuiet()
+		done := []string{"-ff02::5", done5}
+		if !alwaysDone {
+			done = done[:1]
+		}
+		h.want(time.Minute, leave(group5), done...)
+		h.want(time.Minute, leave(group6), "-ff05::6", "fe80::1 > ff02::2 done ff05::6")
+	}
+}
+
+// A Report after the suppression makes this node the last reporter again.
+//
+// Spec: RFC 2710, section 5, must, MLD1-R05
+func TestMLD1_R05_LastReporterAgain(t *testing.T) {
+	h := newHost(t, Config{Version: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, from(router, &ReportV1{group5}))
+	h.want(0, queryV1(noAddr, time.Second))
+	h.wantNext(time.Second, report5)
+	// A Report with no timer running is ignored (RFC 2710, section 5).
+	h.want(time.Minute, from(router, &ReportV1{group5}))
+	h.want(time.Minute, leave(group5), "-ff02::5", done5)
+}
+
+// Spec: RFC 2710, section 5, must, MLD1-R04
+func TestMLD1_R04_ReportsThatDoNotSuppress(t *testing.T) {
+	h := newHost(t, Config{Version: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, from(noAddr, &ReportV1{group5})) // not link-local
+	h.want(0, from(ownLL, &ReportV1{group5}))  // our own, come back
+	h.want(0, from(router, &ReportV1{group6}))
+	h.want(0, from(router, &DoneV1{group5}))
+	h.want(0, from(router, &ReportV2{[]Record{{Type: ModeIsExclude, Group: group5}}}))
+	h.wantNext(10*time.Second, report5)
+}
+
+// Spec: RFC 3590, section 4, must, MLD-R03
+// Spec: RFC 3590, section 4, SHOULD, MLD-R04
+func TestMLD_R04_LinkLocalBecomesValidV1(t *testing.T) {
+	h := &host{t, New(Config{Version: 1}, choice(latest))}
+	h.want(0, join(group5), "+ff02::5")
+	h.want(0, Up{}, ":: > ff02::5 report ff02::5")
+	h.want(5*time.Second, SetLinkLocal{ownLL}, report5)
+	h.wantNext(15*time.Second, report5)
+	h.wantQuiet()
+	h.want(time.Minute, SetLinkLocal{noAddr})
+	h.want(time.Minute, leave(group5), "-ff02::5", ":: > ff02::2 done ff02::5")
+}
+
+// Spec: RFC 8504, section 5.11, MUST, MLD-R10
+func TestMLD_R10_StartMode(t *testing.T) {
+	for version, want := range map[int]int{0: 2, 1: 1, 2: 2} {
+		if got := New(Config{Version: version}, choice(latest)).Version(); got != want {
+			t.Errorf("Config.Version %d starts in %d, want %d", version, got, want)
+		}
+	}
+}
+
+// A node that speaks MLDv1 only takes a longer Query for one of its own, with
+// the delay linear, and stays so.
+//
+// Spec: RFC 2710, section 3.7, MUST, MLD-R08
+func TestMLDv1OnlyAndLongerQueries(t *testing.T) {
+	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, queryV2(noAddr, 65536*time.Millisecond)) // Maximum Response Code 0x9000
+	h.wantNext(36864*time.Millisecond, report5)
+	h.want(time.Hour, queryV2(group5, time.Second, sourceA))
+	h.wantNext(time.Hour+time.Second, report5)
+	h.want(2*time.Hour, queryV1(group5, time.Second))
+	h.wantNext(2*time.Hour+time.Second, report5)
+	h.wantQuiet()
+}
+
+// Spec: RFC 3810, section 8.2.1, MUST, MLD2-R10
+func TestMLD2_R10_CompatibilityMode(t *testing.T) {
+	h := newHost(t, Config{Robustness: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, queryV1(noAddr, 10*time.Second))
+	if h.Version() != 1 {
+		t.Fatal("not in MLDv1 compatibility mode")
+	}
+	h.wantNext(10*time.Second, report5)
+	h.want(20*time.Second, join(group6), "+ff05::6", report6)
+	// A Query of version 2 neither ends nor prolongs it.
+	h.want(30*time.Second, queryV2(noAddr, time.Second))
+	h.wantNext(31*time.Second, report5, report6)
+	// Another of version 1 prolongs it: 1 * 125 s + 10 s from here.
+	h.want(100*time.Second, queryV1(group5, 36864*time.Millisecond)) // linear
+	h.wantNext(136864*time.Millisecond, report5)
+	h.want(200*time.Second, leave(group5), "-ff02::5", done5)
+	h.wantNext(235 * time.Second)
+	if h.Version() != 2 {
+		t.Fatal("not back to MLDv2")
+	}
+	h.wantQuiet()
+	h.want(300*time.Second, leave(group6), "-ff05::6", "fe80::1 > ff02::16 TO_IN ff05::6")
+}
+
+func TestOlderVersionQuerierPresentTimeout(t *testing.T) {
+	h := newHost(t, Config{}, latest)
+	h.want(0, queryV1(noAddr, time.Second))
+	h.wantNext(260 * time.Second)
+	if h.Version() != 2 {
+		t.Fatal("not back to MLDv2")
+	}
+}
+
+// Spec: RFC 3810, section 8.2.1, must, MLD2-R11
+func TestMLD2_R11_ModeChangeCancels(t *testing.T) {
+	h := newHost(t, Config{}, latest)
+	h.step(0, join(group5, group6))
+	h.step(0, leave(group6))
+	h.want(0, queryV2(noAddr, time.Second))
+	h.want(0, queryV2(group5, time.Second, sourceA))
+	// To MLDv1: what is left is the answer to this Query, and the mode's end.
+	h.want(0, queryV1(groupN(1), time.Second))
+	h.wantNext(260 * time.Second)
+	if got, want := h.Groups(), []Group{{Addr: group5, Mode: Exclude, Holders: []Holder{socket1}}}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("memberships are %v, want %v", got, want)
+	}
+	if len(h.groups) != 1 {
+		t.Fatal("a group that was left is kept")
+	}
+	// And back.
+	h.want(300*time.Second, queryV1(group5, time.Second))
+	h.want(301*time.Second, queryV1(groupN(1), time.Second), report5)
+	h.want(559*time.Second, join(group6), "+ff05::6", report6)
+	h.want(559*time.Second, queryV2(group5, 10*time.Second))
+	h.wantNext(561 * time.Second)
+	h.wantQuiet()
+}
+
+// A link that comes up anew may be another one, with other routers.
+func TestDownEndsCompatibilityMode(t *testing.T) {
+	h := newHost(t, Config{}, latest)
+	h.step(0, join(group5))
+	h.want(0, queryV1(noAddr, time.Second))
+	h.want(0, Down{})
+	h.wantQuiet()
+	h.want(0, Up{}, "fe80::1 > ff02::16 TO_EX ff02::5")
+}
