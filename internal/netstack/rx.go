@@ -1,0 +1,165 @@
+package netstack
+
+import (
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// pieceSizes is how the room for a frame is cut. Only pieces that were used
+// are replaced, so a small packet costs a small piece, and stays in the small
+// piece while it waits to be read. The first takes all headers of nearly every
+// packet. Together they take the largest IPv6 packet and an Ethernet header.
+var pieceSizes = [...]int{256, 2048, 4096, 8192, 16384, 32768, 2048}
+
+// RxBuffer is room for one Ethernet frame at a time, which a link reads into
+// and gVisor then keeps, so that nothing is copied. One goroutine uses it at a
+// time.
+type RxBuffer struct {
+	host    *Host
+	views   []*buffer.View
+	pieces  [][]byte
+	scratch []byte
+}
+
+// NewRxBuffer makes room for frames of the largest size that the host can
+// meet: of the MTU, or with GSOMaxSize of the largest IPv6 packet.
+func (h *Host) NewRxBuffer() *RxBuffer {
+	room := ethernetSize + maxPacket
+	if h.cfg.GSOMaxSize == 0 {
+		room = ethernetSize + int(h.mtu.Load())
+	}
+	b := &RxBuffer{host: h}
+	for i := 0; room > 0; i++ {
+		b.views = append(b.views, nil)
+		b.pieces = append(b.pieces, nil)
+		room -= pieceSizes[i]
+	}
+	return b
+}
+
+// Pieces returns the room for one frame, to be filled in order. After Deliver
+// it is to be asked for again.
+func (b *RxBuffer) Pieces() [][]byte {
+	for i, v := range b.views {
+		if v == nil {
+			v = buffer.NewViewSize(pieceSizes[i])
+			b.views[i], b.pieces[i] = v, v.AsSlice()
+		}
+	}
+	return b.pieces
+}
+
+// Frame returns the frame of n octets that was read, in one piece. It is valid
+// until the next read.
+func (b *RxBuffer) Frame(n int) []byte {
+	if n <= len(b.pieces[0]) {
+		return b.pieces[0][:n]
+	}
+	b.scratch = b.scratch[:0]
+	for _, p := range b.pieces {
+		p = p[:min(len(p), n-len(b.scratch))]
+		b.scratch = append(b.scratch, p...)
+	}
+	return b.scratch
+}
+
+// Kind is Classify of the packet in the frame of n octets that was read, which
+// has an Ethernet header and is IPv6.
+func (b *RxBuffer) Kind(n int) Kind {
+	_, _, kind := b.classify(n)
+	return kind
+}
+
+// classify returns the kind, the walk and, in one piece, the packet or as much
+// of it as the walk needed. The walk is zero for the most frequent packets, TCP
+// and UDP without extension headers.
+func (b *RxBuffer) classify(n int) (packet []byte, w walk, kind Kind) {
+	if n < ethernetSize+ipv6Size {
+		return nil, w, Drop
+	}
+	head, total := b.pieces[0][ethernetSize:min(n, len(b.pieces[0]))], n-ethernetSize
+	if impossible(head) {
+		return head, w, Drop
+	}
+	if head[0]>>4 == 6 && (head[6] == protoTCP || head[6] == protoUDP) {
+		return head, w, Data
+	}
+	w, ok := parse(head, total)
+	if w.short {
+		head = b.Frame(n)[ethernetSize:]
+		w, ok = parse(head, total)
+	}
+	if !ok {
+		return head, w, Drop
+	}
+	return head, w, w.kind(head)
+}
+
+// Deliver hands up the IPv6 packet in the frame of n octets that was read. What
+// Classify does not call Data is dropped and counted. checksumValid says that
+// the link vouches for the transport checksum: it has verified it, or the
+// packet comes from the same machine with a partial one.
+func (b *RxBuffer) Deliver(n int, checksumValid bool) {
+	h := b.host
+	packet, w, kind := b.classify(n)
+	if w.needsAll() {
+		packet = b.Frame(n)[ethernetSize:]
+	}
+	if !h.admit(packet, w, kind) {
+		return
+	}
+	payload := b.take(n)
+	payload.TrimFront(ethernetSize)
+	h.deliver(payload, checksumValid && !w.fragmented)
+}
+
+// take cuts the first n octets out of the room.
+func (b *RxBuffer) take(n int) buffer.Buffer {
+	var taken buffer.Buffer
+	for i := 0; n > 0; i++ {
+		v := b.views[i]
+		v.CapLength(n)
+		n -= v.Size()
+		taken.Append(v)
+		b.views[i], b.pieces[i] = nil, nil
+	}
+	return taken
+}
+
+// Release gives the memory back. The buffer is not used any more.
+func (b *RxBuffer) Release() {
+	for i, v := range b.views {
+		if v != nil {
+			v.Release()
+		}
+		b.views[i], b.pieces[i] = nil, nil
+	}
+}
+
+// DeliverBytes hands up one IPv6 packet, which is copied, as RxBuffer.Deliver
+// does.
+func (h *Host) DeliverBytes(packet []byte) {
+	kind := Drop
+	var w walk
+	if len(packet) >= ipv6Size && !impossible(packet) {
+		var ok bool
+		if w, ok = parse(packet, len(packet)); ok {
+			kind = w.kind(packet)
+		}
+	}
+	if h.admit(packet, w, kind) {
+		h.deliver(buffer.MakeWithData(packet), false)
+	}
+}
+
+// deliver hands a packet to gVisor. It does not go by way of gVisor's NIC,
+// which would overwrite RXChecksumValidated with what holds for the whole
+// link.
+func (h *Host) deliver(payload buffer.Buffer, checksumValid bool) {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: payload})
+	pkt.NetworkProtocolNumber = header.IPv6ProtocolNumber
+	pkt.RXChecksumValidated = checksumValid
+	h.network.HandlePacket(pkt)
+	pkt.DecRef()
+}
