@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/tapstack/tapstack/rib"
 )
@@ -187,5 +186,3 @@ func TestMemoryPerAddress(t *testing.T) {
 		t.Errorf("%d octets per address, want at most %d", each, limit)
 	}
 }
-
-var epoch = time.Unix(1_000_000, 0)

@@ -2,6 +2,7 @@ package rib
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 )
@@ -36,12 +37,16 @@ func (r *route) search(o Owner) (int, bool) {
 	return slices.BinarySearchFunc(r.holds, o, func(h hold, o Owner) int { return h.owner.compare(o) })
 }
 
-// preference is the highest that an owner gives; addresses give Medium, 0.
+// preference is the highest that an owner gives; an address gives Medium, 0.
 func (r *route) preference() Preference {
-	if len(r.holds) == 0 {
-		return 0
+	highest := Preference(math.MinInt8)
+	if r.addresses > 0 {
+		highest = 0
 	}
-	return slices.MaxFunc(r.holds, func(a, b hold) int { return cmp.Compare(a.preference, b.preference) }).preference
+	for _, h := range r.holds {
+		highest = max(highest, h.preference)
+	}
+	return highest
 }
 
 func (r *route) member() member {

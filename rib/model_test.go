@@ -1,0 +1,392 @@
+package rib_test
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tapstack/tapstack/rib"
+)
+
+// model is a Table that a reader can check by eye: a list of who holds what,
+// searched from end to end.
+type model struct {
+	cfg      rib.Config
+	now      time.Time
+	holds    []modelHold
+	assigned []rib.Assign // in order of assignment
+}
+
+type modelHold struct {
+	key        rib.Key
+	owner      rib.Owner
+	preference rib.Preference
+	expires    time.Time // zero: never
+}
+
+func (m *model) step(now time.Time, ev rib.Event) {
+	m.advance(now)
+	switch ev := ev.(type) {
+	case rib.Assign:
+		m.drop(func(h modelHold) bool { return h.owner == byAddress(ev.Addr) })
+		m.hold(rib.Key{Prefix: netip.PrefixFrom(ev.Addr, 128), Origin: rib.Local}, byAddress(ev.Addr), 0, 0)
+		if linkLocalPrefix.Contains(ev.Addr) {
+			m.hold(onLink(linkLocalPrefix), byAddress(ev.Addr), 0, 0)
+		}
+		if ev.OnLink.IsValid() {
+			m.hold(onLink(ev.OnLink), byAddress(ev.Addr), 0, 0)
+		}
+		if i := m.address(ev.Addr); i >= 0 {
+			m.assigned[i] = ev
+		} else {
+			m.assigned = append(m.assigned, ev)
+		}
+	case rib.Withdraw:
+		m.drop(func(h modelHold) bool { return h.owner == byAddress(ev.Addr) })
+		if i := m.address(ev.Addr); i >= 0 {
+			m.assigned = slices.Delete(m.assigned, i, i+1)
+		}
+	case rib.Add:
+		if m.full(ev.Key) {
+			return
+		}
+		m.drop(func(h modelHold) bool { return h.key == ev.Key && h.owner == ev.Owner })
+		m.hold(ev.Key, ev.Owner, ev.Preference, ev.Lifetime)
+	case rib.Remove:
+		m.drop(func(h modelHold) bool { return h.key == ev.Key && h.owner == ev.Owner })
+	}
+}
+
+func (m *model) full(k rib.Key) bool {
+	n := 0
+	for _, r := range m.routes() {
+		if r.Key == k {
+			return false
+		}
+		if r.Origin != rib.Local {
+			n++
+		}
+	}
+	return n >= m.cfg.MaxRoutes
+}
+
+func (m *model) advance(now time.Time) {
+	m.now = now
+	m.drop(func(h modelHold) bool { return !h.expires.IsZero() && !h.expires.After(now) })
+}
+
+func (m *model) hold(k rib.Key, o rib.Owner, p rib.Preference, lifetime time.Duration) {
+	h := modelHold{key: k, owner: o, preference: p}
+	if lifetime > 0 {
+		h.expires = m.now.Add(lifetime)
+	}
+	if !slices.Contains(m.holds, h) {
+		m.holds = append(m.holds, h)
+	}
+}
+
+func (m *model) drop(f func(modelHold) bool) { m.holds = slices.DeleteFunc(m.holds, f) }
+
+func (m *model) address(a netip.Addr) int {
+	return slices.IndexFunc(m.assigned, func(ev rib.Assign) bool { return ev.Addr == a })
+}
+
+// routes lists the routes as Table.Routes does.
+func (m *model) routes() []rib.Route {
+	var routes []rib.Route
+	for _, h := range m.holds {
+		i := slices.IndexFunc(routes, func(r rib.Route) bool { return r.Key == h.key })
+		if i < 0 {
+			routes = append(routes, rib.Route{Key: h.key, Preference: h.preference, Owners: []rib.Owner{h.owner}, Expires: h.expires})
+			continue
+		}
+		r := &routes[i]
+		r.Owners = append(r.Owners, h.owner)
+		r.Preference = max(r.Preference, h.preference)
+		if h.expires.IsZero() || r.Expires.IsZero() {
+			r.Expires = time.Time{}
+		} else if h.expires.After(r.Expires) {
+			r.Expires = h.expires
+		}
+	}
+	for _, r := range routes {
+		slices.SortFunc(r.Owners, func(a, b rib.Owner) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Addr.Compare(b.Addr), a.Prefix.Compare(b.Prefix))
+		})
+	}
+	slices.SortFunc(routes, func(a, b rib.Route) int {
+		local := func(r rib.Route) int {
+			if r.Origin == rib.Local {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(
+			a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()),
+			cmp.Compare(local(a), local(b)),
+			cmp.Compare(a.Metric, b.Metric), cmp.Compare(b.Preference, a.Preference),
+			a.NextHop.Compare(b.NextHop), cmp.Compare(a.Origin, b.Origin))
+	})
+	return routes
+}
+
+// best returns the routes to dst that nothing is better than.
+func (m *model) best(dst netip.Addr) []rib.Route {
+	var best []rib.Route
+	for _, r := range m.routes() {
+		if !r.Prefix.Contains(dst) {
+			continue
+		}
+		order := 1 // r is better
+		if len(best) > 0 {
+			b := best[0]
+			order = cmp.Or(cmp.Compare(r.Prefix.Bits(), b.Prefix.Bits()),
+				cmp.Compare(b.Metric, r.Metric), cmp.Compare(r.Preference, b.Preference))
+			if b.Origin == rib.Local && r.Prefix == b.Prefix {
+				order = -1
+			}
+		}
+		if order > 0 {
+			best = nil
+		}
+		if order >= 0 {
+			best = append(best, r)
+		}
+	}
+	// On-link comes before a gateway.
+	if len(best) > 1 && !best[0].NextHop.IsValid() {
+		best = best[:1]
+	}
+	switch {
+	case len(best) > 0 && best[0].NextHop.IsValid() && dst.IsLinkLocalUnicast():
+		return nil
+	case len(best) == 0 && m.cfg.OnLinkAssumption:
+		return []rib.Route{{Key: rib.Key{Prefix: all, Origin: rib.OnLink, Metric: math.MaxUint32}}}
+	}
+	return best
+}
+
+// The world of the model test: small, so that everything meets everything.
+var (
+	modelAddrs    = parse(netip.MustParseAddr, "fe80::1", "fe80::2", "2001:db8::1", "2001:db8::2", "2001:db8:1::1", "fd00::1")
+	modelPrefixes = parse(netip.MustParsePrefix, "::/0", "2001:db8::/32", "2001:db8::/64", "2001:db8::/127", "2001:db8::1/128", "fd00::/8", "fe00::/7")
+	modelDsts     = append(parse(netip.MustParseAddr, "fe80::3", "2001:db8::3", "2001:db8:2::1", "fdff::1", "3000::1"), modelAddrs...)
+	modelGateways = []netip.Addr{router9, routerA}
+)
+
+func parse[T any](f func(string) T, list ...string) []T {
+	var out []T
+	for _, s := range list {
+		out = append(out, f(s))
+	}
+	return out
+}
+
+func drawKeyAndOwner(t *rapid.T) (rib.Key, rib.Owner) {
+	k := rib.Key{
+		Prefix: rapid.SampledFrom(modelPrefixes).Draw(t, "prefix"),
+		Origin: rapid.SampledFrom([]rib.Origin{rib.OnLink, rib.StaticOrigin, rib.RA}).Draw(t, "origin"),
+		Metric: rapid.SampledFrom([]uint32{0, rib.OnLinkMetric, rib.StaticMetric}).Draw(t, "metric"),
+	}
+	router := rapid.SampledFrom(modelGateways).Draw(t, "router")
+	if k.Origin != rib.OnLink {
+		k.NextHop = router
+	}
+	o := byRouter(router, k.Prefix)
+	if k.Origin == rib.StaticOrigin || k.Origin == rib.OnLink && rapid.Bool().Draw(t, "by hand") {
+		o = byHand()
+	}
+	return k, o
+}
+
+func drawEvent(t *rapid.T) rib.Event {
+	addr := rapid.SampledFrom(modelAddrs).Draw(t, "addr")
+	switch rapid.IntRange(0, 5).Draw(t, "event") {
+	case 0, 1:
+		ev := drawAssign(t, addr)
+		if rapid.Bool().Draw(t, "on-link") {
+			ev.OnLink = rapid.SampledFrom(modelPrefixes).Draw(t, "stated")
+		}
+		return ev
+	case 2:
+		return rib.Withdraw{Addr: addr}
+	case 3:
+		k, o := drawKeyAndOwner(t)
+		return rib.Remove{Key: k, Owner: o}
+	}
+	k, o := drawKeyAndOwner(t)
+	return rib.Add{
+		Key: k, Owner: o,
+		Preference: rib.Preference(rapid.IntRange(-1, 1).Draw(t, "preference")),
+		Lifetime:   time.Duration(rapid.IntRange(0, 5).Draw(t, "lifetime")) * time.Second,
+	}
+}
+
+// answers is all that a snapshot says about the model's world.
+type answers struct {
+	NextHops []string
+	Lookups  []rib.Route
+	Sources  []string
+	Local    []bool
+	IsSource []bool
+}
+
+func ask(s *rib.Snapshot) answers {
+	var a answers
+	for _, dst := range modelDsts {
+		r, _ := s.Lookup(dst)
+		a.NextHops = append(a.NextHops, hop(s, dst, 7))
+		a.Lookups = append(a.Lookups, r)
+		a.Sources = append(a.Sources, source(s, dst))
+		a.Local = append(a.Local, s.Local(dst.As16()))
+		a.IsSource = append(a.IsSource, s.IsSource(dst))
+	}
+	return a
+}
+
+// Spec: RFC 4861, section 5.1, MUST, RTE-R02
+// Spec: RFC 4861, section 6.3.5, MUST, RTE-R03
+//
+// The table is the model: its routes, what it says about their coming and
+// going, and what a snapshot answers, then and ever after.
+func TestAgainstLinearScan(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := rib.Config{
+			OnLinkAssumption: rapid.Bool().Draw(t, "on-link assumption"),
+			RFC3484:          rapid.Bool().Draw(t, "rfc3484"),
+			MaxRoutes:        rapid.SampledFrom([]int{4, 1000}).Draw(t, "max routes"),
+		}
+		table, m := rib.New(cfg), &model{cfg: cfg}
+		now := epoch
+		known := make(map[rib.Key]bool) // by the actions alone
+		type record struct {
+			snapshot *rib.Snapshot
+			answers  answers
+		}
+		var records []record
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "seconds")) * time.Second)
+			ev := drawEvent(t)
+			actions := table.Step(now, ev)
+			m.step(now, ev)
+
+			follow(t, known, actions)
+			if diff := gocmp.Diff(m.routes(), table.Routes(), compareNetip, emptyIsNil); diff != "" {
+				t.Fatalf("routes after %+v (-model +table):\n%s", ev, diff)
+			}
+			checkKnown(t, known, table.Routes())
+			checkDeadline(t, m, table)
+			s := table.Snapshot()
+			checkSnapshot(t, m, s)
+			records = append(records, record{s, ask(s)})
+		}
+		for i, r := range records {
+			if diff := gocmp.Diff(r.answers, ask(r.snapshot), compareNetip); diff != "" {
+				t.Fatalf("snapshot %d of %d has changed (-then +now):\n%s", i, len(records), diff)
+			}
+		}
+		// Everything that has an end ends.
+		follow(t, known, table.Advance(now.Add(time.Hour)))
+		m.advance(now.Add(time.Hour))
+		if diff := gocmp.Diff(m.routes(), table.Routes(), compareNetip, emptyIsNil); diff != "" {
+			t.Fatalf("routes in the end (-model +table):\n%s", diff)
+		}
+		checkKnown(t, known, table.Routes())
+	})
+}
+
+var emptyIsNil = gocmp.FilterValues(func(a, b []rib.Route) bool { return len(a)+len(b) == 0 },
+	gocmp.Comparer(func(a, b []rib.Route) bool { return true }))
+
+// follow keeps known as somebody would who hears only the actions.
+func follow(t *rapid.T, known map[rib.Key]bool, actions []rib.Action) {
+	for _, act := range actions {
+		switch act := act.(type) {
+		case rib.Added:
+			if known[act.Route.Key] || len(act.Route.Owners) != 1 {
+				t.Fatalf("added again, or without owner: %+v", act.Route)
+			}
+			known[act.Route.Key] = true
+		case rib.Removed:
+			if !known[act.Route.Key] || len(act.Route.Owners) != 1 {
+				t.Fatalf("removed, but not there, or without owner: %+v", act.Route)
+			}
+			delete(known, act.Route.Key)
+		}
+	}
+}
+
+func checkKnown(t *rapid.T, known map[rib.Key]bool, routes []rib.Route) {
+	for _, r := range routes {
+		if !known[r.Key] {
+			t.Fatalf("no action told of %+v", r)
+		}
+	}
+	if len(known) != len(routes) {
+		t.Fatalf("the actions tell of %d routes, there are %d", len(known), len(routes))
+	}
+}
+
+func checkDeadline(t *rapid.T, m *model, table *rib.Table) {
+	var want time.Time
+	for _, h := range m.holds {
+		if !h.expires.IsZero() && (want.IsZero() || h.expires.Before(want)) {
+			want = h.expires
+		}
+	}
+	if got, ok := table.Deadline(); ok == want.IsZero() || !got.Equal(want) {
+		t.Fatalf("deadline %v %v, want %v", got, ok, want)
+	}
+}
+
+func checkSnapshot(t *rapid.T, m *model, s *rib.Snapshot) {
+	for _, dst := range modelDsts {
+		best := m.best(dst)
+		got := hop(s, dst, 7)
+		var want []string
+		for _, r := range best {
+			switch {
+			case r.Origin == rib.Local:
+				want = append(want, "local")
+			case r.NextHop.IsValid():
+				want = append(want, r.NextHop.String())
+			default:
+				want = append(want, dst.String())
+			}
+		}
+		if len(want) == 0 {
+			want = []string{"none"}
+		}
+		if !slices.Contains(want, got) {
+			t.Fatalf("next hop to %v: %s, want one of %v", dst, got, want)
+		}
+
+		r, ok := s.Lookup(dst)
+		if ok != (len(best) > 0) || ok && !slices.ContainsFunc(best, func(b rib.Route) bool {
+			return b.Key == r.Key && b.Preference == r.Preference
+		}) {
+			t.Fatalf("lookup of %v: %+v %v, want one of %+v", dst, r, ok, best)
+		}
+
+		own := m.address(dst)
+		if got := s.Local(dst.As16()); got != (own >= 0) {
+			t.Fatalf("Local(%v) = %v", dst, got)
+		}
+		if got, want := s.IsSource(dst), own >= 0 && !m.assigned[max(own, 0)].Anycast; got != want {
+			t.Fatalf("IsSource(%v) = %v, want %v", dst, got, want)
+		}
+		wantSource := "none"
+		if a, ok := pairwise(m.assigned, dst, m.cfg.RFC3484); ok {
+			wantSource = a.String()
+		}
+		if got := source(s, dst); got != wantSource {
+			t.Fatalf("source for %v: %s, want %s", dst, got, wantSource)
+		}
+	}
+}
