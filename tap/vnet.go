@@ -15,7 +15,6 @@ const (
 	vnetNeedsChecksum = 1
 	vnetDataValid     = 2
 
-	vnetGSONone  = 0
 	vnetGSOTCPv6 = 4
 	vnetGSOECN   = 0x80 // a flag beside the type
 )
