@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"tap":                {"nd", "stack"},
 	"internal/control":   {"nd", "dad", "mld", "rib", "stack"},
 	"internal/decode":    {"nd", "mld"},
+	"internal/demo":      {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
 	"internal/services":  {},
 	"internal/netnstest": {},
 	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "internal/..."},

@@ -5,7 +5,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -15,9 +14,10 @@ import (
 )
 
 // Events and actions are sum types: a sealed interface, type Event interface{
-// isEvent() }, and the types of its package that declare the method. A type
-// switch on one of them names every member or has a default, so that a new
-// action cannot be forgotten where actions are carried out.
+// isEvent() }, and the types of its package that declare the method. A file
+// that switches on one of them names every member, in switches and type
+// assertions together, or has a default, so that a new action cannot be
+// forgotten where actions are carried out.
 func TestSumTypesAreHandledWhole(t *testing.T) {
 	found, sums := unhandled(t, sources(t))
 	for _, v := range found {
@@ -33,8 +33,8 @@ type typeName struct{ pkg, name string }
 
 func (n typeName) String() string { return n.pkg + "." + n.name }
 
-// unhandled says which type switches of files leave out a member, and returns
-// the names of the sum types.
+// unhandled says which of files leave out a member, and returns the names of
+// the sum types.
 func unhandled(t *testing.T, files map[string][]byte) (found []string, names []string) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -63,22 +63,18 @@ func unhandled(t *testing.T, files map[string][]byte) (found []string, names []s
 			}
 		}
 	}
-	for _, file := range slices.Sorted(maps.Keys(parsed)) {
+	for file := range parsed {
 		if isTest(file) {
 			continue
 		}
-		ast.Inspect(parsed[file], func(n ast.Node) bool {
-			if sw, ok := n.(*ast.TypeSwitchStmt); ok {
-				if missing := leftOut(sw, path.Dir(file), parsed[file], sums); len(missing) > 0 {
-					found = append(found, fmt.Sprintf("%s: no case for %s, and no default", fset.Position(sw.Pos()), strings.Join(missing, ", ")))
-				}
-			}
-			return true
-		})
+		for sum, missing := range leftOut(parsed[file], path.Dir(file), sums) {
+			found = append(found, fmt.Sprintf("%s switches on %s without %s", file, sum, strings.Join(missing, ", ")))
+		}
 	}
 	for sum := range sums {
 		names = append(names, sum.String())
 	}
+	slices.Sort(found)
 	slices.Sort(names)
 	return found, names
 }
@@ -105,9 +101,9 @@ func sealedInterfaces(f *ast.File) map[string]string {
 	return found
 }
 
-// leftOut returns the members of the sum type that sw is about for which it
-// has no case.
-func leftOut(sw *ast.TypeSwitchStmt, pkg string, f *ast.File, sums map[typeName]map[typeName]bool) (missing []string) {
+// leftOut returns the members of each sum type for which a file that switches
+// on it has neither a case nor a type assertion.
+func leftOut(f *ast.File, pkg string, sums map[typeName]map[typeName]bool) map[typeName][]string {
 	imports := map[string]string{}
 	for _, spec := range f.Imports {
 		if own, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), modulePath+"/"); ok {
@@ -118,34 +114,66 @@ func leftOut(sw *ast.TypeSwitchStmt, pkg string, f *ast.File, sums map[typeName]
 			imports[name] = own
 		}
 	}
-	cases := map[typeName]bool{}
+	named := map[typeName]bool{}
+	switched := map[typeName]bool{} // sum types
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.TypeAssertExpr:
+			if name, ok := nameOf(n.Type, pkg, imports); ok {
+				named[name] = true
+			}
+		case *ast.TypeSwitchStmt:
+			cases, hasDefault := casesOf(n, pkg, imports)
+			for name := range cases {
+				named[name] = true
+			}
+			if sum, ok := sumOf(cases, sums); ok && !hasDefault {
+				switched[sum] = true
+			}
+		}
+		return true
+	})
+	missing := map[typeName][]string{}
+	for sum := range switched {
+		for member := range sums[sum] {
+			if !named[member] {
+				missing[sum] = append(missing[sum], member.String())
+			}
+		}
+	}
+	for _, members := range missing {
+		slices.Sort(members)
+	}
+	return missing
+}
+
+// casesOf returns the types for which a switch has a case.
+func casesOf(sw *ast.TypeSwitchStmt, pkg string, imports map[string]string) (cases map[typeName]bool, hasDefault bool) {
+	cases = map[typeName]bool{}
 	for _, clause := range sw.Body.List {
 		list := clause.(*ast.CaseClause).List
-		if list == nil {
-			return nil // default
-		}
+		hasDefault = hasDefault || list == nil
 		for _, expr := range list {
 			if name, ok := nameOf(expr, pkg, imports); ok {
 				cases[name] = true
 			}
 		}
 	}
-	for _, members := range sums {
-		about := len(cases) > 0
+	return cases, hasDefault
+}
+
+// sumOf returns the sum type to which all cases of a switch belong.
+func sumOf(cases map[typeName]bool, sums map[typeName]map[typeName]bool) (typeName, bool) {
+	for sum, members := range sums {
+		of := len(cases) > 0
 		for name := range cases {
-			about = about && members[name]
+			of = of && members[name]
 		}
-		if !about {
-			continue
-		}
-		for member := range members {
-			if !cases[member] {
-				missing = append(missing, member.String())
-			}
+		if of {
+			return sum, true
 		}
 	}
-	slices.Sort(missing)
-	return missing
+	return typeName{}, false
 }
 
 // nameOf returns the name of a type, or of what it points to.
@@ -175,7 +203,9 @@ func TestUnhandled(t *testing.T) {
 		{"in one case", use + "func f(e other.Event) { switch e.(type) { case nil: case other.A, *other.B: } }", nil},
 		{"with a default", use + "func f(e other.Event) { switch e.(type) { case other.A: default: } }", nil},
 		{"one left out", use + "func f(e other.Event) { switch e := e.(type) { case *other.B: _ = e } }",
-			[]string{"p/p.go:3:25: no case for m.A, and no default"}},
+			[]string{"p/p.go switches on m.Event without m.A"}},
+		{"in two switches", use + "func f(e other.Event) { switch e.(type) { case other.A: }; switch e.(type) { case *other.B: } }", nil},
+		{"in a switch and an assertion", use + "func f(e other.Event) { switch e.(type) { case other.A: }; _ = e.(*other.B) }", nil},
 		{"another type", use + "func f(e any) { switch e.(type) { case other.C: } }", nil},
 		{"a type of the same name", use + "type A int\nfunc f(e any) { switch e.(type) { case A: } }", nil},
 	} {
