@@ -1,0 +1,48 @@
+package rib_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/tapstack/tapstack/rib"
+)
+
+// Snapshots are read without a lock while the table goes on. It is the race
+// detector that can fail this test, and a reader that sees half an assignment.
+func TestSnapshotsAreReadWhileTheTableChanges(t *testing.T) {
+	table := tableWith(rib.Config{}, rib.Assign{Addr: ll1})
+	var current atomic.Pointer[rib.Snapshot]
+	current.Store(table.Snapshot())
+
+	var readers sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				s := current.Load()
+				_, onLink := s.Lookup(elsewhere)
+				if local := s.Local(global1.As16()); local != s.IsSource(global1) || local != onLink {
+					t.Error("half an assignment")
+					return
+				}
+				s.Source(elsewhere)
+				s.NextHop(elsewhere.As16(), 1)
+			}
+		})
+	}
+	for i := range 5000 {
+		apply(table, rib.Assign{Addr: global1, OnLink: all})
+		apply(table, rib.Assign{Addr: numbered(i), OnLink: all})
+		current.Store(table.Snapshot())
+		apply(table, rib.Withdraw{Addr: global1}, rib.Withdraw{Addr: numbered(i)})
+		current.Store(table.Snapshot())
+	}
+	close(done)
+	readers.Wait()
+}
