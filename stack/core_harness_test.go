@@ -41,14 +41,15 @@ func (s *script) Nonce() nd.Nonce {
 type node struct {
 	t       testing.TB
 	core    *Core
+	random  *script
 	start   time.Time
 	now     time.Time
 	lastID  RequestID
 	enabled map[netip.Addr]bool
 	pending map[RequestID]bool
 	results map[RequestID]error
-	actions []CoreAction // since the last call of take
-	trace   *strings.Builder
+	probes  map[netip.Addr][]byte // the last one for each address
+	actions []CoreAction          // since the last call of take
 }
 
 func newNode(t testing.TB, cfg CoreConfig) *node {
@@ -56,9 +57,11 @@ func newNode(t testing.TB, cfg CoreConfig) *node {
 		cfg.LinkAddr = ownMAC
 	}
 	start := time.Date(2003, 7, 22, 19, 57, 19, 0, time.UTC)
+	random := &script{}
 	return &node{
-		t: t, core: NewCore(cfg, &script{}), start: start, now: start,
+		t: t, core: NewCore(cfg, random), random: random, start: start, now: start,
 		enabled: make(map[netip.Addr]bool), pending: make(map[RequestID]bool), results: make(map[RequestID]error),
+		probes: make(map[netip.Addr][]byte),
 	}
 }
 
@@ -96,6 +99,10 @@ func (n *node) apply(actions []CoreAction) {
 				n.t.Errorf("%v disabled, but was not enabled", act.Addr)
 			}
 			delete(n.enabled, act.Addr)
+		case Send:
+			if act.Probe.IsValid() {
+				n.probes[act.Probe] = act.Frame
+			}
 		case Done:
 			if !n.pending[act.ID] {
 				n.t.Errorf("request %d done twice, or never made", act.ID)

@@ -265,7 +265,11 @@ func TestKRE_9_OrderOfAssignmentAndRemoval(t *testing.T) {
 // inOrder fails unless want is a subsequence of what the actions say.
 func inOrder(t *testing.T, actions []CoreAction, want ...string) {
 	t.Helper()
-	all := lines(actions)
+	inOrderLines(t, lines(actions), want...)
+}
+
+func inOrderLines(t *testing.T, all []string, want ...string) {
+	t.Helper()
 	rest := all
 	for _, w := range want {
 		k := slices.Index(rest, w)

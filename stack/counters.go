@@ -1,0 +1,34 @@
+package stack
+
+import "github.com/tapstack/tapstack/internal/netstack"
+
+// Counters count what went through an interface and what was refused.
+type Counters struct {
+	CoreCounters
+	DataIn            uint64            `json:"data_in"`             // packets given to the sockets
+	DataOut           uint64            `json:"data_out"`            // packets of the sockets put on the link
+	NoRoute           uint64            `json:"no_route"`            // no route to the destination
+	SentWhileDown     uint64            `json:"sent_while_down"`     // the link was down or IPv6 disabled
+	SendErrors        uint64            `json:"send_errors"`         // the link refused a data packet
+	ControlSendErrors uint64            `json:"control_send_errors"` // the link refused an ND or MLD message
+	MissesLost        uint64            `json:"misses_lost"`         // no room for a packet that needed resolution
+	FramesLost        uint64            `json:"control_frames_lost"` // no room for an ND or MLD message
+	NotIPv6           uint64            `json:"not_ipv6"`
+	OtherHost         uint64            `json:"other_host"` // frames to another link-layer address
+	Refused           uint64            `json:"refused"`    // fragmented ND, broken extension headers
+	Sockets           netstack.Counters `json:"sockets"`
+}
+
+// Counters returns the counts so far.
+func (i *Interface) Counters() Counters {
+	s := &i.counters
+	c := Counters{
+		DataIn: s.dataIn.Load(), DataOut: s.dataOut.Load(), NoRoute: s.noRoute.Load(),
+		SentWhileDown: s.down.Load(), SendErrors: s.sendErrors.Load(), ControlSendErrors: s.controlSendErrors.Load(),
+		MissesLost: s.missesLost.Load(), FramesLost: i.inbox.lostFrames(),
+		NotIPv6: s.notIPv6.Load(), OtherHost: s.otherHost.Load(), Refused: s.refused.Load(),
+		Sockets: i.host.Counters(),
+	}
+	i.look(func(core *Core) { c.CoreCounters = core.Counters() })
+	return c
+}

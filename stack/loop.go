@@ -1,0 +1,346 @@
+package stack
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/tapstack/tapstack/internal/netstack"
+	"github.com/tapstack/tapstack/nd"
+)
+
+const (
+	// lateness is from when on the loop does not trust the stamps of frames
+	// against a deadline that it has missed: the reader was probably held up
+	// as well.
+	lateness = 10 * time.Millisecond
+	// readerPatience bounds how long a due timer waits for a reader that is
+	// never idle.
+	readerPatience = 200 * time.Millisecond
+	// sendBatch is how many control frames are written together.
+	sendBatch = 64
+)
+
+// loop owns the Core: everything that happens to it happens here.
+type loop struct {
+	i       *Interface
+	core    *Core
+	timer   *time.Timer
+	frames  []Frame // waiting to be written together
+	probes  []netip.Addr
+	refused []ProbeFailed
+}
+
+func (l *loop) run() {
+	defer close(l.i.loopDone)
+	l.timer = time.NewTimer(time.Hour)
+	defer l.timer.Stop()
+	for {
+		l.turn()
+		if d, ok := l.core.Deadline(); ok {
+			l.timer.Reset(time.Until(d))
+		} else {
+			l.timer.Stop()
+		}
+		select {
+		case <-l.i.inbox.wake:
+		case <-l.timer.C:
+		case <-l.i.stop:
+			l.finish()
+			return
+		}
+	}
+}
+
+// turn hands the Core all that waits, control frames first, and fires what is
+// due.
+func (l *loop) turn() {
+	now := time.Now()
+	due, isDue := l.core.Deadline()
+	isDue = isDue && !due.After(now)
+	if isDue {
+		l.awaitReader()
+	}
+	frames, outputs, commands := l.i.inbox.take()
+	for _, f := range frames {
+		l.execute(l.core.Step(l.arrival(f, now), FrameReceived{f.frame}))
+	}
+	if isDue {
+		l.execute(l.core.Advance(now))
+	}
+	for _, ev := range outputs {
+		l.execute(l.core.Step(now, ev))
+	}
+	for _, c := range commands {
+		if c.event != nil {
+			l.execute(l.core.Step(now, c.event))
+		}
+		if c.look != nil {
+			c.look(l.core)
+		}
+		if c.done != nil {
+			close(c.done)
+		}
+	}
+}
+
+// arrival is the time at which the Core is told that f came. If the loop has
+// missed a deadline, the frame came in time as far as anybody can know:
+// nobody has seen the effect of the timer yet. An advertisement that lay
+// unread while the process was held up thus still finds its duplicate.
+func (l *loop) arrival(f stampedFrame, now time.Time) time.Time {
+	d, ok := l.core.Deadline()
+	if ok && now.Sub(d) > lateness && !f.at.Before(d) {
+		return d.Add(-1)
+	}
+	return f.at
+}
+
+// awaitReader waits until every frame that had arrived is in the inbox.
+func (l *loop) awaitReader() {
+	if l.i.link.Drained() {
+		return
+	}
+	pause, until := 20*time.Microsecond, time.Now().Add(readerPatience)
+	for !l.i.link.Drained() && time.Now().Before(until) && !l.i.readerEnded() {
+		time.Sleep(pause)
+		pause = min(2*pause, time.Millisecond)
+	}
+}
+
+// execute carries out actions in order. Control frames that follow each other
+// are written together.
+func (l *loop) execute(actions []CoreAction) {
+	for len(actions) > 0 {
+		for _, act := range actions {
+			if send, ok := act.(Send); ok {
+				l.queueFrame(send)
+				continue
+			}
+			l.flush()
+			l.perform(act)
+		}
+		l.flush()
+		actions = nil
+		for _, r := range l.refused {
+			actions = append(actions, l.core.Step(time.Now(), r)...)
+		}
+		l.refused = l.refused[:0]
+	}
+}
+
+func (l *loop) queueFrame(s Send) {
+	l.frames = append(l.frames, Frame{Data: [][]byte{s.Frame}})
+	l.probes = append(l.probes, s.Probe)
+	if len(l.frames) == sendBatch {
+		l.flush()
+	}
+}
+
+// flush writes the queued frames. A probe that the link refuses is a failed
+// DAD; other messages are repeated by their own rules.
+func (l *loop) flush() {
+	for sent := 0; sent < len(l.frames); {
+		n, err := l.i.link.Write(l.frames[sent:])
+		sent += n
+		if err == nil {
+			if n == 0 {
+				err = errors.New("the link took nothing")
+			} else {
+				continue
+			}
+		}
+		if sent == len(l.frames) {
+			break
+		}
+		l.i.counters.controlSendErrors.Add(1)
+		if probe := l.probes[sent]; probe.IsValid() {
+			l.refused = append(l.refused, ProbeFailed{probe, err})
+		}
+		sent++
+	}
+	clear(l.frames)
+	l.frames, l.probes = l.frames[:0], l.probes[:0]
+}
+
+func (l *loop) perform(act CoreAction) {
+	i := l.i
+	switch act := act.(type) {
+	case Enable:
+		l.check("enable", i.host.AddAddress(act.Addr))
+	case Disable:
+		l.check("disable", i.host.RemoveAddress(act.Addr, false))
+	case Abort:
+		i.host.AbortConnections(act.Addr)
+	case Publish:
+		i.view.Store(act.Snapshot)
+	case SetNeighborView:
+		l.setNeighborView(act.Neighbor)
+	case DropNeighborView:
+		i.neighbors.remove(act.Addr.As16())
+	case Release:
+		for _, p := range act.Packets {
+			i.send(p.(*netstack.Packet), act.LinkAddr)
+			p.(*netstack.Packet).Release()
+		}
+	case Unreachable:
+		for _, p := range act.Packets {
+			i.host.Unreachable(p.(*netstack.Packet), 3)
+			p.(*netstack.Packet).Release()
+		}
+	case Discard:
+		for _, p := range act.Packets {
+			p.(*netstack.Packet).Release()
+		}
+	case OpenGroup:
+		l.check("join", i.host.JoinGroup(act.Group))
+	case CloseGroup:
+		l.check("leave", i.host.LeaveGroup(act.Group))
+	case SetUsable:
+		i.usable.Store(act.Usable)
+	case Done:
+		i.requests.finish(act.ID, act.Err)
+	case Notify:
+		l.notify(act.Event)
+	}
+}
+
+// check reports what cannot happen while Core and sockets agree.
+func (l *loop) check(op string, err error) {
+	if err != nil {
+		l.i.log.Error("sockets and address table disagree", "op", op, "error", err)
+	}
+}
+
+func (l *loop) setNeighborView(n nd.Neighbor) {
+	if n.State == nd.Incomplete {
+		l.i.neighbors.remove(n.Addr.As16())
+		return
+	}
+	l.i.neighbors.set(n.Addr.As16(), n.LinkAddr, n.State == nd.Stale || n.State == nd.Unreachable)
+}
+
+// notify publishes a fact, and logs what an operator wants to know.
+func (l *loop) notify(ev Event) {
+	i := l.i
+	ev.Interface = i.name
+	switch ev.Type {
+	case AddressTentative:
+		i.inbox.setTesting(ev.Address, true)
+	case AddressAssigned:
+		if ev.State != Optimistic.String() {
+			i.inbox.setTesting(ev.Address, false)
+		}
+		i.log.Debug("address assigned", "address", ev.Address, "state", ev.State)
+	case AddressRemoved:
+		i.inbox.setTesting(ev.Address, false)
+		i.log.Debug("address removed", "address", ev.Address, "reason", ev.Reason)
+	case AddressDuplicate:
+		// RFC 4862, section 5.4.5: the node SHOULD log a system management
+		// error.
+		i.inbox.setTesting(ev.Address, false)
+		i.log.Error("duplicate address", "address", ev.Address, "in_use_by", ev.LinkAddr, "evidence", ev.Reason)
+	case AddressConflict:
+		i.log.Warn("another node advertises an assigned address", "address", ev.Address, "link_address", ev.LinkAddr)
+	case IPv6Disabled:
+		i.log.Error("IPv6 disabled on the interface", "address", ev.Address, "reason", ev.Reason)
+	case DADLooped:
+		i.log.Warn("the link loops probes back; DAD goes on", "address", ev.Address)
+	case LinkIsUp, LinkIsDown:
+		i.log.Info(string(ev.Type))
+	}
+	l.publish(ev)
+}
+
+func (l *loop) publish(ev Event) { l.i.stack.events.publish(ev) }
+
+// finish takes every address back in good order, so that peers get their
+// resets and switches their leaves, then answers what still waits.
+func (l *loop) finish() {
+	l.execute(l.core.Step(time.Now(), Shutdown{}))
+	outputs, commands := l.i.inbox.close()
+	for _, ev := range outputs {
+		if o, ok := ev.(Output); ok {
+			o.Packet.(*netstack.Packet).Release()
+		}
+	}
+	for _, c := range commands {
+		if c.done != nil {
+			close(c.done)
+		}
+	}
+	l.i.requests.finishAll(ErrClosed)
+}
+
+// read is the reader of an interface: data goes to the sockets at once,
+// control frames to the loop with the time at which they were read.
+func (i *Interface) read() {
+	defer close(i.readDone)
+	const batch = 8
+	var frames [batch]Frame
+	var buffers [batch]*netstack.RxBuffer
+	for k := range buffers {
+		buffers[k] = i.host.NewRxBuffer()
+		defer buffers[k].Release()
+	}
+	for {
+		for k := range frames {
+			frames[k] = Frame{Data: buffers[k].Pieces()}
+		}
+		n, err := i.link.Read(frames[:])
+		now := time.Now()
+		for k := range n {
+			i.receive(now, buffers[k], &frames[k])
+		}
+		if err != nil {
+			i.readFailed(err)
+			return
+		}
+	}
+}
+
+// receive sorts one frame.
+func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
+	if f.Len < ethernetHeaderLen+ipv6HeaderLen {
+		i.counters.notIPv6.Add(1)
+		return
+	}
+	header := f.Data[0][:ethernetHeaderLen]
+	to := nd.LinkAddr(header[:6])
+	switch {
+	case header[12] != etherTypeIPv6>>8 || header[13] != etherTypeIPv6&0xff:
+		i.counters.notIPv6.Add(1)
+		return
+	case to != i.link.LinkAddr() && !to.IsMulticast():
+		i.counters.otherHost.Add(1)
+		return
+	}
+	switch b.Kind(f.Len) {
+	case netstack.ND, netstack.MLD:
+		i.inbox.putFrame(now, b.Frame(f.Len))
+	case netstack.Data:
+		i.counters.dataIn.Add(1)
+		b.Deliver(f.Len, f.Offload.NeedsChecksum || f.Offload.ChecksumValid)
+	default:
+		i.counters.refused.Add(1)
+	}
+}
+
+// readFailed takes the interface down when its link is gone.
+func (i *Interface) readFailed(err error) {
+	if errors.Is(err, net.ErrClosed) {
+		return
+	}
+	i.log.Error("the link cannot be read any more", "error", err)
+	i.inbox.putCommand(command{event: LinkDown{}})
+}
+
+func (i *Interface) readerEnded() bool {
+	select {
+	case <-i.readDone:
+		return true
+	default:
+		return false
+	}
+}

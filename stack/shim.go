@@ -1,0 +1,146 @@
+package stack
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/tapstack/tapstack/internal/netstack"
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+)
+
+// shimCounters count on the data path, and what the reader refused.
+type shimCounters struct {
+	dataIn, dataOut, noRoute, down, sendErrors, missesLost, controlSendErrors, notIPv6, otherHost, refused atomic.Uint64
+}
+
+// transmit is the room for one write, kept in a pool so that the data path
+// allocates nothing.
+type transmit struct {
+	frames [1]Frame
+	pieces [16][]byte
+}
+
+var transmits = sync.Pool{New: func() any { return new(transmit) }}
+
+// output is where a packet leaves the sockets: one atomic load, one
+// longest-prefix match, one neighbor lookup, fourteen octets in front, one
+// write. Only a miss, and the first use of a neighbor whose reachability is
+// in doubt, are posted to the loop.
+func (i *Interface) output(p *netstack.Packet) error {
+	dst := p.Dst()
+	if dst[0] == 0xff { // a group is its own next hop: RFC 4861, section 5.2
+		if !i.usable.Load() {
+			return i.refuse()
+		}
+		return i.send(p, nd.MulticastLinkAddr(netip.AddrFrom16(dst)))
+	}
+	if sibling := i.stack.owner(dst, i); sibling != nil {
+		return sibling.handOver(p)
+	}
+	snapshot := i.view.Load()
+	hop, ok := snapshot.NextHop(dst, p.Flow())
+	if !ok {
+		return i.refuse()
+	}
+	l, tell, ok := i.neighbors.lookup(hop.Addr)
+	if !ok {
+		return i.miss(p, hop)
+	}
+	if tell {
+		i.inbox.putOutput(NeighborUsed{netip.AddrFrom16(hop.Addr)})
+	}
+	return i.send(p, l)
+}
+
+// refuse says why no packet can leave.
+func (i *Interface) refuse() error {
+	if !i.usable.Load() {
+		i.counters.down.Add(1)
+		return syscall.ENETDOWN
+	}
+	i.counters.noRoute.Add(1)
+	return syscall.ENETUNREACH
+}
+
+// miss gives the packet to the loop until its neighbor is resolved.
+func (i *Interface) miss(p *netstack.Packet, hop rib.Hop) error {
+	kept := p.Keep()
+	if i.inbox.putOutput(Output{NextHop: netip.AddrFrom16(hop.Addr), Src: netip.AddrFrom16(p.Src()), Packet: kept}) {
+		return nil
+	}
+	kept.Release()
+	i.counters.missesLost.Add(1)
+	return syscall.ENOBUFS
+}
+
+// send puts a packet on the link.
+func (i *Interface) send(p *netstack.Packet, to nd.LinkAddr) error {
+	p.PushEthernet(to, i.link.LinkAddr())
+	t := transmits.Get().(*transmit)
+	t.frames[0].Data = p.AppendSlices(t.pieces[:0])
+	o := p.Offload()
+	t.frames[0].Offload = FrameOffload{
+		NeedsChecksum: o.NeedsChecksum, ChecksumStart: o.ChecksumStart, ChecksumOffset: o.ChecksumOffset,
+		SegmentSize: o.SegmentSize, HeaderLen: o.HeaderLen,
+	}
+	_, err := i.link.Write(t.frames[:])
+	t.frames[0] = Frame{}
+	clear(t.pieces[:])
+	transmits.Put(t)
+	if err != nil {
+		i.counters.sendErrors.Add(1)
+		return syscall.ENETDOWN
+	}
+	i.counters.dataOut.Add(1)
+	return nil
+}
+
+// source chooses the source address for dst (RFC 6724).
+func (i *Interface) source(dst netip.Addr) (netip.Addr, error) {
+	if !i.usable.Load() {
+		return netip.Addr{}, syscall.ENETDOWN
+	}
+	if a, ok := i.view.Load().Source(dst); ok {
+		return a, nil
+	}
+	return netip.Addr{}, syscall.EADDRNOTAVAIL
+}
+
+// maxHandOver bounds the packets on their way from one interface to another
+// of the same stack.
+const maxHandOver = 1024
+
+// handOver takes a packet that another interface of this stack wants to send
+// to one of our addresses. It is delivered from a goroutine of its own,
+// because the sender may hold locks of its sockets.
+func (i *Interface) handOver(p *netstack.Packet) error {
+	kept := p.Keep()
+	select {
+	case i.fromSiblings <- kept:
+		return nil
+	default:
+		kept.Release()
+		i.counters.missesLost.Add(1)
+		return syscall.ENOBUFS
+	}
+}
+
+func (i *Interface) deliverFromSiblings() {
+	defer close(i.siblingsDone)
+	for {
+		select {
+		case p := <-i.fromSiblings:
+			var packet []byte
+			for _, piece := range p.AppendSlices(nil) {
+				packet = append(packet, piece...)
+			}
+			p.Release()
+			i.host.DeliverBytes(packet)
+		case <-i.stop:
+			return
+		}
+	}
+}
