@@ -15,7 +15,7 @@ import (
 )
 
 // maxSegment is the largest IPv6 packet that crosses the device whole. Linux
-// never gives a TAP more (its tso_max_size is 65536).
+// takes as much and gives a little less (its tso_max_size is 65536).
 const maxSegment = 65535
 
 func openDefault(cfg Config) (*Device, error) { return openLinux(cfg) }
@@ -34,9 +34,10 @@ func openLinux(cfg Config) (*Device, error) {
 
 // OpenFD is Open for a TAP that is open already, as file descriptor fd of
 // this process; cfg.Name is not used and cfg.Backend must be Auto or Linux.
-// There is offload if the TAP was opened with the virtio-net header. The
-// interface must be in the network namespace of the caller. fd belongs to the
-// device from now on and is closed when OpenFD fails.
+// The TAP must have been opened with IFF_NO_PI, and there is offload if it was
+// opened with IFF_VNET_HDR too. Its interface must be in the network namespace
+// of the caller. fd belongs to the device from now on and is closed when
+// OpenFD fails.
 func OpenFD(fd int, cfg Config) (*Device, error) {
 	name, flags, err := inspect(fd)
 	if err == nil && cfg.Backend == Water {
@@ -56,9 +57,10 @@ func inspect(fd int) (name string, flags uint16, err error) {
 	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, request); err != nil {
 		return "", 0, fmt.Errorf("it is not attached to a TAP: %w", err)
 	}
-	const want = unix.IFF_TAP | unix.IFF_NO_PI
-	if request.Uint16()&want != want {
-		return "", 0, fmt.Errorf("%s was not opened with IFF_TAP and IFF_NO_PI", request.Name())
+	// Whether it came with IFF_NO_PI the kernel does not say: of a TAP without
+	// a filter it reports IFF_NOFILTER, which is the same bit.
+	if request.Uint16()&unix.IFF_TAP == 0 {
+		return "", 0, fmt.Errorf("%s is a TUN and not a TAP", request.Name())
 	}
 	unix.CloseOnExec(fd)
 	return request.Name(), request.Uint16(), unix.SetNonblock(fd, true)
