@@ -1,0 +1,512 @@
+package netstack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var router = netip.MustParseAddr("2001:db8::1")
+
+// unreachableCodes are the codes of RFC 4443, section 3.1, and what a user
+// sees; 0 is nothing.
+var unreachableCodes = map[uint8]syscall.Errno{
+	0: syscall.ENETUNREACH,
+	1: syscall.EACCES,
+	2: syscall.EHOSTUNREACH,
+	3: syscall.EHOSTUNREACH,
+	4: syscall.ECONNREFUSED,
+	5: syscall.EACCES,
+	6: syscall.EACCES,
+	7: 0,
+}
+
+// answer has every packet that a sends answered by a router with an ICMPv6
+// error, and not delivered.
+func (p *pair) answer(icmpType, code uint8, word uint32) {
+	p.ab.setFilter(func(f wireFrame) bool {
+		src, _ := netip.AddrFromSlice(f.packet()[8:24])
+		packet := icmpPacket(router, src, icmpType, code, word, f.packet()[:min(len(f.packet()), maxQuote)])
+		p.ba.frames <- wireFrame{data: append(make([]byte, ethernetSize), packet...)}
+		return false
+	})
+}
+
+// Spec: RFC 4443, section 2.4 (d) and section 3.1, MUST, ICM-R09
+func TestUnreachable(t *testing.T) {
+	for code, want := range unreachableCodes {
+		p := newPair(t)
+		p.answer(typeUnreachable, code, 0)
+		check := func(what string, err error) {
+			t.Helper()
+			if want == 0 {
+				if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("code %d, %s: %v", code, what, err)
+				}
+				return
+			}
+			if _, ok := err.(*net.OpError); !ok || !errors.Is(err, want) {
+				t.Errorf("code %d, %s: %v, want %v", code, what, err, want)
+			}
+		}
+		patience := 10 * time.Second
+		if want == 0 {
+			patience = 20 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		_, err := p.a.DialTCP(ctx, anyAddr, port(addrB, 80))
+		cancel()
+		check("TCP dial", err)
+
+		c := dialUDP(t, p.a, port(addrB, 53))
+		c.Write([]byte("x"))
+		c.SetReadDeadline(time.Now().Add(patience))
+		_, err = c.Read(nil)
+		check("UDP read", err)
+		c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err = c.Read(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("code %d: an error is returned once, then: %v", code, err)
+		}
+
+		errorsSeen := func() uint64 { return p.a.Counters().InErrors }
+		before := errorsSeen()
+		c.Write([]byte("x"))
+		eventually(t, "the error arrives", func() bool { return errorsSeen() > before })
+		_, err = c.Write([]byte("x"))
+		check("UDP write", err)
+
+		u := listenUDP(t, p.a, anyAddr)
+		before = errorsSeen()
+		u.WriteToUDPAddrPort([]byte("x"), port(addrB, 53))
+		eventually(t, "the error arrives", func() bool { return errorsSeen() > before })
+		u.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err = u.Read(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("code %d: read of an unconnected socket: %v", code, err)
+		}
+		if _, err := u.WriteToUDPAddrPort([]byte("x"), port(addrB, 54)); err != nil {
+			t.Errorf("code %d: write to another peer: %v", code, err)
+		}
+		_, err = u.WriteToUDPAddrPort([]byte("x"), port(addrB, 53))
+		check("UDP write, unconnected", err)
+
+		ping, err := p.a.ListenPing(netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ping.SetDeadline(time.Now().Add(patience))
+		if err := ping.Send(addrB, 1, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err = ping.Receive(nil)
+		check("ping", err)
+		if want != 0 {
+			var failed *PingError
+			if !errors.As(err, &failed) || failed.To != addrB {
+				t.Errorf("code %d, ping: %#v", code, err)
+			}
+		}
+	}
+}
+
+// TestUnreachableEstablished: an established connection survives ICMPv6 errors
+// (RFC 9293, section 3.9.2.2).
+func TestUnreachableEstablished(t *testing.T) {
+	p := newPair(t)
+	client, server := p.connect(t, addrA, addrB)
+	p.answer(typeUnreachable, 4, 0)
+	if _, err := client.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the error arrives", func() bool { return p.a.Counters().InErrors > 0 })
+	p.ab.setFilter(nil)
+	buf := make([]byte, 5)
+	server.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := server.Read(buf); err != nil || string(buf) != "hello" {
+		t.Errorf("read %q, %v", buf, err)
+	}
+}
+
+// TestUnreachableForNobody: what is not for a flow of the host, or not intact,
+// does nothing.
+func TestUnreachableForNobody(t *testing.T) {
+	p := newPair(t)
+	c := dialUDP(t, p.a, port(addrB, 53))
+	quote := func(src, dst netip.AddrPort, proto uint8) []byte {
+		return ip(src.Addr(), dst.Addr(), 64, proto, udpMessage(src, dst, []byte("hello")))
+	}
+	good := quote(c.local, c.remote, protoUDP)
+	damaged := icmpPacket(router, addrA, typeUnreachable, 4, 0, good)
+	damaged[len(damaged)-1]++
+	for name, packet := range map[string][]byte{
+		"another local port":  icmpPacket(router, addrA, typeUnreachable, 4, 0, quote(port(addrA, c.local.Port()^1), c.remote, protoUDP)),
+		"another remote port": icmpPacket(router, addrA, typeUnreachable, 4, 0, quote(c.local, port(addrB, 54), protoUDP)),
+		"another source":      icmpPacket(router, addrA, typeUnreachable, 4, 0, quote(port(addrA2, c.local.Port()), c.remote, protoUDP)),
+		"another protocol":    icmpPacket(router, addrA, typeUnreachable, 4, 0, quote(c.local, c.remote, protoTCP)),
+		"a later fragment": icmpPacket(router, addrA, typeUnreachable, 4, 0,
+			ip(addrA, addrB, 64, fragment, fragmentHeader(protoUDP, 8, true, 1), good[ipv6Size:])),
+		"a quote without ports": icmpPacket(router, addrA, typeUnreachable, 4, 0, good[:ipv6Size+3]),
+		"half a header":         icmpPacket(router, addrA, typeUnreachable, 4, 0, good[:30]),
+		"no quote":              icmpPacket(router, addrA, typeUnreachable, 4, 0, nil),
+		"no ICMPv6 header":      ip(router, addrA, 64, protoICMPv6, []byte{typeUnreachable, 4, 0, 0}),
+		"a wrong checksum":      damaged,
+		"not our address":       icmpPacket(router, addrB, typeUnreachable, 4, 0, good),
+	} {
+		before := p.a.Counters().InBadErrors
+		p.a.DeliverBytes(packet)
+		if got := p.a.Counters().InBadErrors; got != before+1 {
+			t.Errorf("%s: %d counted, want 1", name, got-before)
+		}
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p.a.DeliverBytes(icmpPacket(router, addrA, typeUnreachable, 4, 0, good))
+	_, err := c.Write([]byte("x"))
+	wantErrno(t, err, syscall.ECONNREFUSED)
+}
+
+// TestLocalUnreachable: a packet that Output took and that cannot be delivered
+// is an error as if a router had said so.
+func TestLocalUnreachable(t *testing.T) {
+	p := newPair(t)
+	var kept []*Packet
+	p.a.cfg.Output = func(pkt *Packet) error {
+		kept = append(kept, pkt.Keep())
+		return nil
+	}
+	fail := func() {
+		for _, k := range kept {
+			p.a.Unreachable(k, 3)
+			k.Release()
+		}
+		kept = nil
+	}
+	c := dialUDP(t, p.a, port(addrB, 53))
+	c.Write([]byte("x"))
+	fail()
+	_, err := c.Write([]byte("x"))
+	wantErrno(t, err, syscall.EHOSTUNREACH)
+	c.Write(make([]byte, 4000)) // in fragments
+	fail()
+	_, err = c.Write([]byte("x"))
+	wantErrno(t, err, syscall.EHOSTUNREACH)
+
+	p.a.cfg.Output = func(pkt *Packet) error {
+		k := pkt.Keep()
+		time.AfterFunc(time.Millisecond, func() {
+			p.a.Unreachable(k, 3)
+			k.Release()
+		})
+		return nil
+	}
+	_, err = p.a.DialTCP(context.Background(), anyAddr, port(addrB, 80))
+	wantErrno(t, err, syscall.EHOSTUNREACH)
+}
+
+// TestOutputError: an error of Config.Output reaches whoever sent the packet.
+func TestOutputError(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EACCES, syscall.EADDRNOTAVAIL, syscall.EMSGSIZE} {
+		p := newPair(t)
+		p.ab.setError(errno)
+		_, err := p.a.DialTCP(context.Background(), anyAddr, port(addrB, 80))
+		wantErrno(t, err, errno)
+		c := dialUDP(t, p.a, port(addrB, 53))
+		_, err = c.Write([]byte("x"))
+		wantErrno(t, err, errno)
+		u := listenUDP(t, p.a, anyAddr)
+		_, err = u.WriteToUDPAddrPort([]byte("x"), port(addrB, 53))
+		wantErrno(t, err, errno)
+		ping, _ := p.a.ListenPing(netip.Addr{})
+		wantErrno(t, ping.Send(addrB, 1, 0, nil), errno)
+	}
+	p := newPair(t)
+	p.ab.setError(syscall.ENOBUFS)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := p.a.DialTCP(ctx, anyAddr, port(addrB, 80)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a passing shortage ends a dial: %v", err)
+	}
+}
+
+// tcpQuote is a packet that the connection may have sent.
+func tcpQuote(c *TCPConn) []byte {
+	segment := make([]byte, 20)
+	be.PutUint16(segment[0:], c.local.Port())
+	be.PutUint16(segment[2:], c.remote.Port())
+	return ip(c.local.Addr(), c.remote.Addr(), 64, protoTCP, segment)
+}
+
+// Spec: RFC 8201, section 4, MUST, PMT-R01
+// Spec: RFC 8201, section 4, MUST, PMT-R02
+func TestPacketTooBig(t *testing.T) {
+	p := newPair(t)
+	client, server := p.connect(t, addrA, addrB)
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			if _, err := server.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	// largest writes 100 kB and returns the size of the largest packet.
+	largest := func() (size int) {
+		p.ab.forget()
+		client.Write(make([]byte, 100e3))
+		eventually(t, "data is sent", func() bool {
+			total := 0
+			for _, f := range p.ab.logged() {
+				size = max(size, len(f.packet()))
+				total += len(f.packet())
+			}
+			return total > 100e3
+		})
+		return size
+	}
+	// gVisor leaves room for all options that a segment may ever have, so data
+	// segments do not quite fill the MTU.
+	full := largest()
+	if full > 1500 || full < 1450 {
+		t.Fatalf("packets of %d octets, want 1500 or little less", full)
+	}
+	quote := tcpQuote(client)
+	other := bytes.Clone(quote)
+	other[ipv6Size]++
+	for name, packet := range map[string][]byte{
+		"below the minimum":    icmpPacket(router, addrA, typeTooBig, 0, 1000, quote),
+		"0":                    icmpPacket(router, addrA, typeTooBig, 0, 0, quote),
+		"the MTU":              icmpPacket(router, addrA, typeTooBig, 0, 1500, quote),
+		"above the MTU":        icmpPacket(router, addrA, typeTooBig, 0, 9000, quote),
+		"for no flow":          icmpPacket(router, addrA, typeTooBig, 0, 1300, other),
+		"without a quote":      icmpPacket(router, addrA, typeTooBig, 0, 1300, nil),
+		"quoting the peer":     icmpPacket(router, addrA, typeTooBig, 0, 1300, tcpQuote(server)),
+		"of half a TCP header": icmpPacket(router, addrA, typeTooBig, 0, 1300, quote[:ipv6Size+2]),
+	} {
+		before := p.a.Counters().InBadTooBigs
+		p.a.DeliverBytes(packet)
+		if got := p.a.Counters().InBadTooBigs; got != before+1 {
+			t.Errorf("%s: %d counted, want 1", name, got-before)
+		}
+	}
+	if got := largest(); got != full {
+		t.Errorf("packets of %d octets, want %d as before", got, full)
+	}
+	// In fragments it would pass by these checks.
+	message := icmpMessage(router, addrA, typeTooBig, 0, 1290, quote)
+	p.a.DeliverBytes(ip(router, addrA, 64, fragment, fragmentHeader(protoICMPv6, 0, true, 1), message[:8]))
+	p.a.DeliverBytes(ip(router, addrA, 64, fragment, fragmentHeader(protoICMPv6, 8, false, 1), message[8:]))
+	if got := largest(); got != full {
+		t.Errorf("packets of %d octets after a fragmented Packet Too Big, want %d", got, full)
+	}
+	p.a.DeliverBytes(icmpPacket(router, addrA, typeTooBig, 0, 1400, quote))
+	if got := largest(); got > 1400 || got < 1350 {
+		t.Errorf("packets of %d octets, want 1400 or little less", got)
+	}
+	if got := p.a.Counters().InTooBigs; got != 1 {
+		t.Errorf("%d obeyed, want 1", got)
+	}
+}
+
+// TestSetMTU: established connections follow a smaller MTU, and send no
+// fragments.
+func TestSetMTU(t *testing.T) {
+	for _, gso := range []int{0, 65536} {
+		p := newPair(t, func(c *Config) { c.MTU, c.GSOMaxSize = 9000, max(gso, 0) })
+		client, server := p.connect(t, addrA, addrB)
+		if err := p.a.SetMTU(1400); err != nil {
+			t.Fatal(err)
+		}
+		p.ab.forget()
+		go func() {
+			client.Write(make([]byte, 300e3))
+			client.CloseWrite()
+		}()
+		buf, total := make([]byte, 1<<16), 0
+		server.SetDeadline(time.Now().Add(10 * time.Second))
+		for total < 300e3 {
+			n, err := server.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += n
+		}
+		for _, f := range p.ab.logged() {
+			size := len(f.packet())
+			if f.offload.SegmentSize > 0 {
+				size = int(f.offload.HeaderLen+f.offload.SegmentSize) - ethernetSize
+			}
+			if size > 1400 || f.packet()[6] != protoTCP {
+				t.Fatalf("a packet of %d octets, next header %d", size, f.packet()[6])
+			}
+		}
+		wantErrno(t, p.a.SetMTU(1279), syscall.EINVAL)
+	}
+}
+
+// Spec: RFC 4443, section 4.2, SHOULD, ICM-R06
+func TestGroupEcho(t *testing.T) {
+	p := newPair(t)
+	if err := p.b.JoinGroup(group); err != nil {
+		t.Fatal(err)
+	}
+	ping, err := p.a.ListenPing(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ping.SetDeadline(time.Now().Add(10 * time.Second))
+	for i, to := range []netip.Addr{group, netip.MustParseAddr("ff02::1"), netip.MustParseAddr("ff02::1:ff00:b")} {
+		sent := bytes.Repeat([]byte("hello"), 1+i*100)
+		if err := ping.Send(to, uint16(i), 0, sent); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 1500)
+		r, err := ping.Receive(got)
+		want := EchoReply{From: linkB.WithZone("tap0"), To: linkA.WithZone("tap0"), Sequence: uint16(i), HopLimit: 64, N: len(sent)}
+		if err != nil || r != want || !bytes.Equal(got[:r.N], sent) {
+			t.Errorf("%v: %+v, %v, want %+v", to, r, err, want)
+		}
+	}
+	if got := p.b.Counters().InGroupEchos; got != 3 {
+		t.Errorf("%d counted, want 3", got)
+	}
+	p.ba.forget()
+	damaged := icmpPacket(addrA, group, typeEchoRequest, 0, 1, []byte("hello"))
+	damaged[len(damaged)-1]++
+	for _, packet := range [][]byte{
+		icmpPacket(addrA, netip.MustParseAddr("ff02::9"), typeEchoRequest, 0, 1, nil),
+		icmpPacket(unspecified, group, typeEchoRequest, 0, 1, nil),
+		damaged,
+	} {
+		p.b.DeliverBytes(packet)
+	}
+	if got := p.ba.logged(); len(got) != 0 {
+		t.Errorf("answered: %x", got[0].data)
+	}
+}
+
+func TestPing(t *testing.T) {
+	p := newPair(t)
+	ping, err := p.a.ListenPing(addrA2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := p.a.ListenPing(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ping.Ident() == other.Ident() {
+		t.Error("two sockets with one identifier")
+	}
+	ping.SetDeadline(time.Now().Add(10 * time.Second))
+	for _, size := range []int{0, 1, 56, 1452, 1453, 9000} {
+		sent := bytes.Repeat([]byte{7}, size)
+		if err := ping.Send(addrB, uint16(size), 0, sent); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 1<<16)
+		r, err := ping.Receive(got)
+		want := EchoReply{From: addrB, To: addrA2, Sequence: uint16(size), HopLimit: 64, N: size}
+		if err != nil || r != want || !bytes.Equal(got[:r.N], sent) {
+			t.Errorf("%d octets: %+v, %v, want %+v", size, r, err, want)
+		}
+	}
+	p.ab.forget()
+	ping.Send(addrB, 9, 3, nil)
+	if got := p.ab.logged()[0].packet()[7]; got != 3 {
+		t.Errorf("hop limit %d, want 3", got)
+	}
+	if r, err := ping.Receive(nil); err != nil || r.Sequence != 9 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	p.answer(typeTimeExceeded, 0, 0)
+	ping.Send(addrB, 10, 1, nil)
+	_, err = ping.Receive(nil)
+	wantErrno(t, err, syscall.EHOSTUNREACH)
+	wantErrno(t, ping.Send(unspecified, 1, 0, nil), syscall.EADDRNOTAVAIL)
+}
+
+// Spec: RFC 8200, section 4.5, MUST, FRG-R06
+func TestIncompleteFirstFragment(t *testing.T) {
+	p := newPair(t)
+	first := ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6))
+	p.a.DeliverBytes(first)
+	frames := p.ab.logged()
+	if len(frames) != 1 {
+		t.Fatalf("%d packets, want 1", len(frames))
+	}
+	want := icmpPacket(addrA, addrB, typeParamProblem, codeIncompleteChain, 0, first)
+	got := frames[0].packet()
+	copy(want[:4], got[:4]) // flow label
+	if !bytes.Equal(got, want) {
+		t.Errorf("sent\n%x, want\n%x", got, want)
+	}
+	for _, silent := range [][]byte{
+		ip(unspecified, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6)),
+		ip(addrB, netip.MustParseAddr("ff02::1"), 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6)),
+		ip(addrB, router, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6)),
+	} {
+		p.a.DeliverBytes(silent)
+	}
+	if got := p.ab.logged(); len(got) != 1 {
+		t.Errorf("answered: %x", got[1].packet())
+	}
+	if got := p.a.Counters().InIncompleteFirstFragments; got != 4 {
+		t.Errorf("%d counted, want 4", got)
+	}
+}
+
+// Spec: RFC 4443, section 2.4 (f), MUST, ICM-R04
+func TestErrorRate(t *testing.T) {
+	p := newPair(t, func(c *Config) { c.ErrorRate, c.ErrorBurst = 1, 5 })
+	for range 50 {
+		p.a.DeliverBytes(ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6)))
+		p.a.DeliverBytes(ip(addrB, addrA, 64, protoUDP, udpMessage(port(addrB, 1), port(addrA, 2), nil)))
+	}
+	if got := len(p.ab.logged()); got < 5 || got > 8 {
+		t.Errorf("%d errors sent, want the burst of 5", got)
+	}
+	if p.a.Counters().OutErrorsLimited == 0 {
+		t.Error("nothing counted")
+	}
+}
+
+// TestUnknownOptions: what an unknown option asks for (RFC 8200, section 4.2),
+// with ND behind it, to one host and to a group.
+func TestUnknownOptions(t *testing.T) {
+	for _, test := range []struct {
+		option           byte
+		unicast, toGroup int // Parameter Problems
+	}{
+		{0x5e, 0, 0}, // 01: discard
+		{0x9e, 1, 1}, // 10: discard, tell
+		{0xde, 1, 0}, // 11: discard, tell if not to a group
+	} {
+		for _, next := range []uint8{hopByHop, destOptions} {
+			for dst, want := range map[netip.Addr]int{addrA: test.unicast, group: test.toGroup} {
+				p := newPair(t)
+				p.a.JoinGroup(group)
+				offending := ip(addrB, dst, 255, next, options(protoICMPv6, 5, 2, 0, 0, test.option, 0), neighborSolicit(addrB, dst, addrA))
+				p.a.DeliverBytes(offending)
+				frames := p.ab.logged()
+				if len(frames) != want {
+					t.Errorf("option %#x in %d to %v: %d packets, want %d", test.option, next, dst, len(frames), want)
+					continue
+				}
+				if want == 1 {
+					wanted := icmpPacket(addrA, addrB, typeParamProblem, codeUnknownOption, ipv6Size+6, offending)
+					got := frames[0].packet()
+					copy(wanted[:4], got[:4])
+					if !bytes.Equal(got, wanted) {
+						t.Errorf("option %#x in %d to %v: sent\n%x, want\n%x", test.option, next, dst, got, wanted)
+					}
+				}
+			}
+		}
+	}
+}
