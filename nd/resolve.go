@@ -62,18 +62,18 @@ func (n *Neighbors) resolveInterval() time.Duration {
 }
 
 // mayResolve reports whether a resolution may begin now (RFC 6583, section
-// 7.2). Those that only answer others find half of the budget used up, so that
-// they cannot use it all.
+// 7.2). Those that only answer others get half of what there is, so that they
+// cannot use it up.
 func (n *Neighbors) mayResolve(wanted bool) bool {
 	if n.resolveBudget.Before(n.now) {
 		n.resolveBudget = n.now
 	}
-	burst := n.cfg.MaxIncomplete
+	burst, quiet := n.cfg.MaxIncomplete, n.cfg.MaxEntries
 	if !wanted {
-		burst = (burst + 1) / 2
+		burst, quiet = (burst+1)/2, (quiet+1)/2
 	}
 	used := int(n.resolveBudget.Sub(n.now) / n.resolveInterval())
-	return used < burst && n.quiet.Len() < n.cfg.MaxEntries
+	return used < burst && n.quiet.Len() < quiet
 }
 
 // solicit sends a solicitation to the neighbor, if an address may be its
