@@ -63,7 +63,9 @@ const (
 	// OpJoin begins a membership, or turns one of OpListen into one that is
 	// reported.
 	OpJoin
-	// OpLeave ends the holder's membership; without one it does nothing.
+	// OpLeave ends the holder's membership; without one it does nothing. The
+	// group ends with its last holder: until then one that is reported stays
+	// so, even if those who are left only listen.
 	OpLeave
 )
 

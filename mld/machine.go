@@ -49,7 +49,7 @@ type group struct {
 	// MLDv2
 	batch     *batch // repeats of the last state change; nil: done
 	batchSlot int32
-	queried   []netip.Addr // sources asked for by the pending specific Query; none: all
+	queried   []netip.Addr // while an answer is pending: about these sources; none: about all
 
 	// MLDv1
 	repeats    int32 // unsolicited Reports still to be sent

@@ -121,7 +121,6 @@ func (m *Machine) enlist(g *group) {
 // the answer that is due for the last page.
 func (m *Machine) delist(g *group) {
 	m.timers.Clear(g)
-	g.queried, g.repeats = nil, 0
 	g.joined = false
 
 	last := len(m.joined) - 1

@@ -68,13 +68,15 @@ func TestMLD1_R02_GeneralQuery(t *testing.T) {
 //
 // Spec: RFC 2710, section 4, must, MLD1-R02
 func TestMLD1_R02_TimerIsResetOnlyToLess(t *testing.T) {
-	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)
+	draw := latest
+	h := newHost(t, Config{Version: 1, Robustness: 1}, func(lo, hi time.Duration) time.Duration { return draw(lo, hi) })
 	h.step(0, join(group5))
 	h.want(0, queryV1(noAddr, 10*time.Second))
+	draw = middle
 	h.want(time.Second, queryV1(noAddr, 9*time.Second)) // equal to the rest
-	h.want(time.Second, queryV1(noAddr, 20*time.Second))
+	h.want(time.Second, queryV1(noAddr, 10*time.Second))
 	h.want(5*time.Second, queryV1(group5, 4*time.Second)) // less than the rest
-	h.wantNext(9*time.Second, report5)
+	h.wantNext(7*time.Second, report5)
 	h.wantQuiet()
 	h.want(time.Minute, queryV1(noAddr, 10*time.Second))
 	h.want(time.Minute, queryV1(noAddr, 0), report5)
@@ -107,6 +109,18 @@ func TestMLD1_R04_Suppression(t *testing.T) {
 		h.want(time.Minute, leave(group5), done...)
 		h.want(time.Minute, leave(group6), "-ff05::6", "fe80::1 > ff02::2 done ff05::6")
 	}
+}
+
+// What was suppressed is not repeated later.
+//
+// Spec: RFC 2710, section 5, must, MLD1-R04
+func TestMLD1_R04_SuppressionEndsRepeats(t *testing.T) {
+	h := newHost(t, Config{Version: 1, Robustness: 4}, latest)
+	h.step(0, join(group5))
+	h.want(0, from(router, &ReportV1{group5}))
+	h.want(0, queryV1(noAddr, time.Second))
+	h.wantNext(time.Second, report5)
+	h.wantQuiet()
 }
 
 // A Report after the suppression makes this node the last reporter again.
@@ -230,6 +244,21 @@ func TestMLD2_R11_ModeChangeCancels(t *testing.T) {
 	h.want(559*time.Second, queryV2(group5, 10*time.Second))
 	h.wantNext(561 * time.Second)
 	h.wantQuiet()
+}
+
+// Nothing of an earlier time in MLDv1 mode lasts into the next.
+//
+// Spec: RFC 3810, section 8.2.1, must, MLD2-R11
+func TestMLD2_R11_ModesDoNotMix(t *testing.T) {
+	h := newHost(t, Config{Robustness: 4}, latest)
+	h.want(0, queryV1(groupN(1), 0))
+	h.step(505*time.Second, join(group5, group6)) // 510 s is the end of the mode
+	h.want(506*time.Second, from(router, &ReportV1{group6}))
+	h.wantNext(510 * time.Second)
+	h.want(600*time.Second, queryV1(group5, time.Second))
+	h.wantNext(601*time.Second, report5) // and no unsolicited repeats
+	h.want(700*time.Second, leave(group6), "-ff05::6", "fe80::1 > ff02::2 done ff05::6")
+	h.wantNext(1110 * time.Second)
 }
 
 // A link that comes up anew may be another one, with other routers.
