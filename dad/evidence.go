@@ -90,16 +90,17 @@ func (m *Machine) reject(e *DuplicateError) {
 	m.emit(Reject{e})
 }
 
-// maxNonces bounds the nonces kept for one address, for a link that loops
+// maxNonces bounds the nonces kept for one address, since a link that loops
 // probes back for ever makes new rounds for ever (RFC 7527, section 4.1).
 //
-// A nonce may be forgotten once its probe can no longer come back: a bridged
-// network of seven bridges, each of which may hold a frame for 1 s, delivers
-// within 7.5 s with the default parameters of IEEE 802.1D. Probes are
-// RetransTimer apart, so that 64 of them span about a minute by default. The
-// nonce that was sent or heard longest ago goes first, so that a probe that
-// circulates on and on stays known. Were a forgotten one heard after all, the
-// address would be rejected, which errs to the safe side.
+// Deviation: RFC 7527, section 4.1, stores the nonce of each probe and names no
+// end to it. Here one is forgotten after 64 others, by when its probe can no
+// longer come back: a bridged network of seven bridges, each of which may hold
+// a frame for 1 s, delivers within 7.5 s with the default parameters of
+// IEEE 802.1D, while 64 probes take about a minute by default. The nonce that
+// was sent or heard longest ago goes first, so that a probe that circulates on
+// and on stays known. Were a forgotten one heard after all, the address would be
+// rejected, which errs to the safe side.
 const maxNonces = 64
 
 // nonces are those of the probes sent, the one sent or heard last at the end.

@@ -53,11 +53,11 @@ type half struct{ script }
 
 func (*half) Between(lo, hi time.Duration) time.Duration { return (lo + hi) / 2 }
 
-// All that can happen to one address in ten moves, 100 ms apart but for the
+// All that can happen to one address in nine moves, 100 ms apart but for the
 // deadlines, keeps the rules of monitor. Histories that lead to the same state
 // of machine and monitor have the same future, so that one of them is enough.
 func TestExploreOneAddress(t *testing.T) {
-	const depth = 10
+	const depth = 9
 	for _, cfg := range []Config{
 		{LinkAddr: ownMAC},
 		{LinkAddr: ownMAC, DupAddrDetectTransmits: 2, NoNonce: true, DelayProbeOnly: true, AcceptUnicastDst: true},
