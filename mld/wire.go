@@ -39,7 +39,9 @@ type InvalidError struct {
 	Rule    string // what the message does not fulfil
 }
 
-func (e *InvalidError) Error() string { return "invalid MLD message: " + e.Rule + " (" + e.Section + ")" }
+func (e *InvalidError) Error() string {
+	return "invalid MLD message: " + e.Rule + " (" + e.Section + ")"
+}
 
 // Parse decodes the ICMPv6 message b, all of it, that came in the packet that
 // h describes. The error is an *InvalidError, also for a type that is not MLD.
