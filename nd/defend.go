@@ -69,11 +69,11 @@ func (n *Neighbors) defend(ev Defend) {
 		s.addrs[ev.Addr] = own
 	}
 	own.Defend = ev
-	switch may := !ev.Anycast && !ev.Optimistic; {
-	case may && own.source == nil:
-		own.source = s.sources(ev.Addr).PushBack(ev.Addr)
-	case !may && own.source != nil:
+	switch {
+	case ev.Anycast || ev.Optimistic:
 		n.dropSource(own)
+	case own.source == nil:
+		own.source = s.sources(ev.Addr).PushBack(ev.Addr)
 	}
 }
 
@@ -90,8 +90,8 @@ func (n *Neighbors) yield(a netip.Addr) {
 	n.dropSource(own)
 }
 
-// dropSource says that own is the source of nothing any more. Resolutions that
-// no other address can go on with fail.
+// dropSource takes own out of the sources that every solicitation may have.
+// Resolutions that no address can go on with fail.
 func (n *Neighbors) dropSource(own *ownAddr) {
 	s := &n.assigned
 	if own.source != nil {

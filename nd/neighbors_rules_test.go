@@ -257,6 +257,25 @@ func TestNDV_R08_AnycastAnswersAreDelayed(t *testing.T) {
 	b.expect(b.after(time.Second), "na 2001:db8::a from 2001:db8::a to fe80::2 S via "+peerMAC)
 }
 
+// Those that were sent, and those of an address that went, make room.
+func TestDelayedAdvertsMakeRoom(t *testing.T) {
+	b := newBench(t, NeighborConfig{MaxDelayedAdverts: 2})
+	b.do(solicit(peer, hostLL, hostLL, link(peerMAC)))
+	anycast := Defend{Addr: addr("2001:db8::a"), Anycast: true}
+	ask := func(src string) []string {
+		return b.do(solicit(src, "ff02::1:ff00:a", "2001:db8::a", LinkAddr{}))
+	}
+	for range 5 {
+		b.do(anycast)
+		b.expect(ask(peer))
+		b.expect(ask("::"))
+		b.do(Yield{anycast.Addr})
+		b.do(anycast)
+		b.expect(ask(peer))
+		b.after(time.Second)
+	}
+}
+
 // Beyond the bound anycast answers are not delayed.
 func TestDelayedAdvertsAreBounded(t *testing.T) {
 	b := newBench(t, NeighborConfig{MaxDelayedAdverts: 1})
@@ -450,6 +469,32 @@ func TestNUD_R09_R12_Unreachable(t *testing.T) {
 	b.expect(b.do(advert(peer, "SO", macA)), "changed fe80::2 reachable 02:00:00:00:00:0a")
 }
 
+// Spec: RFC 4861, section 7.3.3, MUST NOT, NUD-R06
+func TestNUD_R06_BackoffIsNeverShorterThanRetransTimer(t *testing.T) {
+	b := newBench(t, NeighborConfig{KeepUnreachable: true, RetransTimer: 100 * time.Second})
+	b.do(solicit(peer, hostLL, hostLL, macA), Used{addr(peer)})
+	for b.state(peer) != "unreachable" {
+		b.tableTimer()
+	}
+	for range 3 {
+		b.do(Used{addr(peer)})
+		b.expect(b.after(100*time.Second - 1))
+		b.expect(b.after(1), "ns fe80::2 from fe80::1 to ff02::1:ff00:2")
+	}
+}
+
+// Use in an earlier spell of UNREACHABLE does not count for the next.
+func TestUnreachableAgain(t *testing.T) {
+	b := newBench(t, NeighborConfig{KeepUnreachable: true})
+	tableStates["unreachable"](b)
+	b.do(Used{addr(peer)}, solicit(peer, hostLL, hostLL, macB), Used{addr(peer)})
+	b.after(8 * time.Second)
+	if got := b.state(peer); got != "unreachable" {
+		t.Fatal(got)
+	}
+	b.expect(b.after(time.Hour))
+}
+
 // Spec: RFC 7048, section 3, MUST, NUD-R10
 func TestNUD_R10_MulticastWithinSixtySecondsOfTheFirstRetransmission(t *testing.T) {
 	for retrans := time.Second; retrans <= 90*time.Second; retrans += time.Second {
@@ -570,7 +615,9 @@ func TestYieldOfTheLastSource(t *testing.T) {
 	b.expect(b.do(Yield{addr(hostGlobal)}),
 		"removed 2001:db8::3", "unresolved 2001:db8::3", "removed fe80::2", "unresolved fe80::2")
 	b.expect(b.after(time.Second), "ns fe80::4 from 2001:db8::a to ff02::1:ff00:4")
-	b.expect(b.do(Yield{addr("2001:db8::a")}), "removed fe80::4", "unresolved fe80::4")
+	b.expect(b.do(Defend{Addr: addr("2001:db8::a"), Optimistic: true}), "removed fe80::4", "unresolved fe80::4")
+	b.do(Defend{Addr: addr("2001:db8::a"), Anycast: true}, Resolve{addr("fe80::5"), addr("2001:db8::a")})
+	b.expect(b.do(Yield{addr("2001:db8::a")}), "removed fe80::5", "unresolved fe80::5")
 	b.expect(b.do(Yield{addr("2001:db8::a")}))
 }
 
@@ -725,6 +772,53 @@ func TestCACHE_R01_IncompleteEntriesAreBounded(t *testing.T) {
 	b.expect(b.do(solicit(peer, hostLL, hostLL, LinkAddr{})))
 	if got := b.n.Counters(); got != (NeighborCounters{Evicted: 1, EntriesRefused: 1, AdvertsDropped: 1}) {
 		t.Errorf("counters %+v", got)
+	}
+}
+
+// What traffic of this node uses is not a stranger's any more.
+//
+// Spec: RFC 6583, section 7.1, REC, CACHE-R03
+func TestCACHE_R03_StrangersThatAreWanted(t *testing.T) {
+	for name, want := range map[string]Event{
+		"resolved":  Resolve{addr(peer), addr(hostLL)},
+		"used":      Used{addr(peer)},
+		"confirmed": Confirm{addr(peer)},
+	} {
+		b := newBench(t, NeighborConfig{MaxEntries: 1})
+		if name == "resolved" {
+			b.do(solicit(peer, hostLL, hostLL, LinkAddr{}))
+		} else {
+			b.do(solicit(peer, hostLL, hostLL, link(peerMAC)))
+		}
+		b.do(want)
+		b.do(solicit(other, hostLL, hostLL, link(otherMAC)), solicit("fe80::4", hostLL, hostLL, LinkAddr{}))
+		if b.state(peer) == "none" {
+			t.Errorf("%s: gone", name)
+		}
+	}
+}
+
+// A stranger who was asked for his link-layer address is not probed for it.
+func TestStrangersAreNotProbed(t *testing.T) {
+	b := newBench(t, NeighborConfig{})
+	b.do(solicit(peer, hostLL, hostLL, LinkAddr{}))
+	b.do(advert(peer, "", link(peerMAC)))
+	b.expect(b.after(time.Hour))
+	if got := b.state(peer); got != "stale" {
+		t.Error(got)
+	}
+}
+
+// What is kept of a neighbor that was deleted is forgotten in time.
+func TestDeletedNeighborsAreForgotten(t *testing.T) {
+	b := newBench(t, NeighborConfig{})
+	b.do(Resolve{addr(peer), addr(hostLL)}, Delete{addr(peer)})
+	if got := b.n.quiet.Len(); got != 1 {
+		t.Errorf("%d are quiet", got)
+	}
+	b.after(time.Second)
+	if got := b.n.quiet.Len(); got != 0 {
+		t.Errorf("%d are quiet", got)
 	}
 }
 

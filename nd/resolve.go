@@ -76,15 +76,16 @@ func (n *Neighbors) mayResolve(wanted bool) bool {
 	return used < burst && n.quiet.Len() < quiet
 }
 
-// solicit sends a solicitation to the neighbor, if an address may be its
-// source, and arms the timer for what follows it. The caller sees to it that
-// the neighbor may be solicited now: RFC 4861, section 7.3.3: "A node MUST NOT
+// solicit sends a solicitation to the neighbor, and arms the timer for what
+// follows it, if an address may be its source; an INCOMPLETE entry for which
+// there is none was removed by dropSource. The caller sees to it that the
+// neighbor may be solicited now: RFC 4861, section 7.3.3: "A node MUST NOT
 // send Neighbor Solicitations to the same neighbor more frequently than once
 // every RetransTimer milliseconds."
-func (n *Neighbors) solicit(e *entry) bool {
+func (n *Neighbors) solicit(e *entry) {
 	src, ok := n.assigned.source(e.prompt, e.Addr)
 	if !ok {
-		return false
+		return
 	}
 	s := Send{Src: src, Dst: SolicitedNode(e.Addr)}
 	if e.State == Probe {
@@ -99,7 +100,6 @@ func (n *Neighbors) solicit(e *entry) bool {
 		pause = n.backoff(e.sent)
 	}
 	n.timers.Set(e, n.now.Add(pause))
-	return true
 }
 
 // backoff is the pause after this many solicitations in UNREACHABLE
@@ -119,10 +119,9 @@ func (n *Neighbors) backoff(sent int) time.Duration {
 func (e *entry) fire(n *Neighbors) {
 	switch e.State {
 	case Incomplete:
-		if e.sent >= n.cfg.MaxMulticastSolicit {
-			n.remove(e)
-		} else if !n.solicit(e) {
-			n.counters.NoSource++
+		if e.sent < n.cfg.MaxMulticastSolicit {
+			n.solicit(e)
+		} else {
 			n.remove(e)
 		}
 	case Reachable:
