@@ -86,7 +86,7 @@ type CoreCounters struct {
 	InvalidMLD          uint64 `json:"invalid_mld"`           // RFC 3810, sections 5.1 and 6.2
 	Duplicates          uint64 `json:"duplicate_addresses"`   // failed DAD
 	Conflicts           uint64 `json:"address_conflicts"`     // RFC 4862, section 5.4.4
-	LoopedProbes        uint64 `json:"looped_probe_rounds"`   // RFC 7527, section 4.1
+	LoopedProbes        uint64 `json:"looped_probes"`         // RFC 7527, section 4.2
 	ProbesFailed        uint64 `json:"probes_not_sent"`       // the link refused a DAD probe
 	Unresolved          uint64 `json:"neighbors_unresolved"`  // RFC 4861, section 7.2.2
 	QueueDiscards       uint64 `json:"queued_packets_lost"`   // no room while a neighbor was resolved

@@ -220,12 +220,18 @@ func (a AddressConfig) Validate() error {
 	case a.ValidLifetime > 0 && (a.PreferredLifetime == 0 || a.PreferredLifetime > a.ValidLifetime):
 		return invalid("has a preferred lifetime longer than its valid lifetime")
 	}
-	if a.OnLink.IsValid() {
+	if a.OnLink.IsValid() && !a.statesLinkLocal() {
 		if err := rib.Validate(rib.Add{Key: onLinkKey(a.OnLink), Owner: rib.Owner{Kind: rib.OwnerStatic}}); err != nil {
 			return &InvalidArgumentError{"on-link prefix " + a.OnLink.String(), err.Error()}
 		}
 	}
 	return nil
+}
+
+// statesLinkLocal reports whether OnLink says no more than what a link-local
+// address brings anyway: fe80::/64.
+func (a AddressConfig) statesLinkLocal() bool {
+	return a.Prefix.Addr().IsLinkLocalUnicast() && a.OnLink.Addr().IsLinkLocalUnicast()
 }
 
 // addAddresses starts DAD for all requests together, so that their groups are
@@ -280,6 +286,9 @@ func (c *Core) checkAdd(req AddRequest) error {
 // newAddress enters an address. Its lifetimes run while it is tentative.
 func (c *Core) newAddress(req AddRequest) *address {
 	a := &address{cfg: req.AddressConfig, request: req.ID}
+	if req.statesLinkLocal() {
+		a.cfg.OnLink = netip.Prefix{}
+	}
 	a.deprecated = req.PreferredLifetime < 0
 	if req.PreferredLifetime > 0 {
 		a.preferred = c.now.Add(req.PreferredLifetime)
@@ -368,7 +377,7 @@ func (c *Core) runDAD(actions []dad.Action) {
 		case dad.Fail:
 			c.failed(act.Addr)
 		case dad.Looped:
-			c.counters.LoopedProbes++
+			c.counters.LoopedProbes += uint64(act.Probes)
 			c.notify(Event{Type: DADLooped, Address: act.Addr, Reason: "its own probes come back from the link; testing goes on until they stop or the address is accepted by hand"})
 		}
 	}

@@ -1,22 +1,29 @@
 package stack
 
-import "github.com/tapstack/tapstack/internal/netstack"
-
 // Counters count what went through an interface and what was refused.
 type Counters struct {
 	CoreCounters
-	DataIn            uint64            `json:"data_in"`             // packets given to the sockets
-	DataOut           uint64            `json:"data_out"`            // packets of the sockets put on the link
-	NoRoute           uint64            `json:"no_route"`            // no route to the destination
-	SentWhileDown     uint64            `json:"sent_while_down"`     // the link was down or IPv6 disabled
-	SendErrors        uint64            `json:"send_errors"`         // the link refused a data packet
-	ControlSendErrors uint64            `json:"control_send_errors"` // the link refused an ND or MLD message
-	MissesLost        uint64            `json:"misses_lost"`         // no room for a packet that needed resolution
-	FramesLost        uint64            `json:"control_frames_lost"` // no room for an ND or MLD message
-	NotIPv6           uint64            `json:"not_ipv6"`
-	OtherHost         uint64            `json:"other_host"` // frames to another link-layer address
-	Refused           uint64            `json:"refused"`    // fragmented ND, broken extension headers
-	Sockets           netstack.Counters `json:"sockets"`
+	DataIn            uint64 `json:"data_in"`             // packets given to the sockets
+	DataOut           uint64 `json:"data_out"`            // packets of the sockets put on the link
+	NoRoute           uint64 `json:"no_route"`            // no route to the destination
+	SentWhileDown     uint64 `json:"sent_while_down"`     // the link was down or IPv6 disabled
+	SendErrors        uint64 `json:"send_errors"`         // the link refused a data packet
+	ControlSendErrors uint64 `json:"control_send_errors"` // the link refused an ND or MLD message
+	MissesLost        uint64 `json:"misses_lost"`         // no room for a packet that needed resolution
+	FramesLost        uint64 `json:"control_frames_lost"` // no room for an ND or MLD message
+	NotIPv6           uint64 `json:"not_ipv6"`
+	OtherHost         uint64 `json:"other_host"` // frames to another link-layer address
+	Refused           uint64 `json:"refused"`    // fragmented ND, broken extension headers
+
+	// ICMPv6 as the sockets saw it.
+	ErrorsIn           uint64 `json:"icmp_errors_in"`             // for flows of this host
+	BadErrorsIn        uint64 `json:"icmp_bad_errors_in"`         // malformed, or for no flow of this host
+	TooBigsIn          uint64 `json:"icmp_too_bigs_in"`           // obeyed
+	BadTooBigsIn       uint64 `json:"icmp_bad_too_bigs_in"`       // below 1280, not below the MTU, or for no flow
+	GroupEchosIn       uint64 `json:"icmp_group_echos_in"`        // answered
+	IncompleteFirstIn  uint64 `json:"incomplete_first_fragments"` // RFC 7112, section 5
+	ErrorsLimited      uint64 `json:"icmp_errors_limited"`        // not sent: RFC 4443, section 2.4
+	ControlFromSockets uint64 `json:"control_from_sockets"`       // ND or MLD that gVisor wanted to send; always 0
 }
 
 // Counters returns the counts so far.
@@ -27,8 +34,11 @@ func (i *Interface) Counters() Counters {
 		SentWhileDown: s.down.Load(), SendErrors: s.sendErrors.Load(), ControlSendErrors: s.controlSendErrors.Load(),
 		MissesLost: s.missesLost.Load(), FramesLost: i.inbox.lostFrames(),
 		NotIPv6: s.notIPv6.Load(), OtherHost: s.otherHost.Load(), Refused: s.refused.Load(),
-		Sockets: i.host.Counters(),
 	}
+	h := i.host.Counters()
+	c.ErrorsIn, c.BadErrorsIn, c.TooBigsIn, c.BadTooBigsIn = h.InErrors, h.InBadErrors, h.InTooBigs, h.InBadTooBigs
+	c.GroupEchosIn, c.IncompleteFirstIn = h.InGroupEchos, h.InIncompleteFirstFragments
+	c.ErrorsLimited, c.ControlFromSockets = h.OutErrorsLimited, h.OutControl
 	i.look(func(core *Core) { c.CoreCounters = core.Counters() })
 	return c
 }

@@ -71,7 +71,7 @@ func (s *Stack) listen(local netip.AddrPort) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	l := &listener{stack: s, accepted: make(chan net.Conn), stop: make(chan struct{})}
+	l := &listener{stack: s, accepted: make(chan net.Conn), stop: make(chan struct{}), bound: local.Port()}
 	if err := s.openWildcard(l, local.Port()); err != nil {
 		return nil, err
 	}
@@ -115,6 +115,9 @@ func (s *Stack) openWildcard(w wildcard, port uint16) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
+	}
+	if len(s.Interfaces()) == 0 && port == 0 {
+		return &net.AddrError{Err: "no port can be picked before an interface is attached", Addr: ":0"}
 	}
 	var err error
 	for range portAttempts {

@@ -65,14 +65,19 @@ func (s *Stack) listenPacket(local netip.AddrPort) (*PacketConn, error) {
 		members: make(map[*Interface]*netstack.UDPConn), bound: local, read: newReadDeadline(),
 	}
 	if local.Addr().IsUnspecified() && local.Addr().Zone() == "" {
-		return c, s.openWildcard(c, local.Port())
+		if err := s.openWildcard(c, local.Port()); err != nil {
+			return nil, err
+		}
+		return c, nil
 	}
 	i, err := s.local(local.Addr())
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.open(i, local.Port())
-	return c, err
+	if _, err := c.open(i, local.Port()); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *PacketConn) open(i *Interface, port uint16) (uint16, error) {
