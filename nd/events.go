@@ -10,10 +10,14 @@ type Event interface{ isEvent() }
 
 type (
 	// Resolve says that a packet for the neighbor Addr waits for its
-	// link-layer address. Src is the packet's source.
+	// link-layer address. Src is the packet's source. Each Resolve is followed
+	// by Resolved or Unresolved, at once or within MaxMulticastSolicit times
+	// RetransTimer, and counts as use of the entry.
 	Resolve struct{ Addr, Src netip.Addr }
 	// Used says that a packet was sent to the neighbor Addr while its entry
-	// was STALE or UNREACHABLE.
+	// was STALE or UNREACHABLE. Of a STALE entry the first packet is enough;
+	// an UNREACHABLE one is solicited again only if it was used since the last
+	// time, so each packet should say so, or one every few seconds.
 	Used struct{ Addr netip.Addr }
 	// Confirm says that an upper layer made forward progress through Addr
 	// (RFC 4861, section 7.3.1).
@@ -95,7 +99,9 @@ type (
 	// (RFC 4861, section 7.2.2).
 	Unresolved struct{ Addr netip.Addr }
 	// Conflict says that another node advertised an address that is assigned
-	// here (RFC 4862, section 5.4.4). Nothing else changes.
+	// here (RFC 4862, section 5.4.4). Nothing else changes. LinkAddr is the
+	// one that it advertised, else From, the source of the frame. On a link
+	// that hands back a node's own multicasts it can be this node itself.
 	Conflict struct {
 		Addr           netip.Addr
 		LinkAddr, From LinkAddr
