@@ -8,7 +8,7 @@ import (
 // address is the record of an assigned address: all that Withdraw has to take
 // back. fe80::/64 is not in it; every link-local address holds that.
 type address struct {
-	order   uint64 // the how-manieth to be assigned
+	order   uint64 // 1 for the first to be assigned, and so on
 	class   class
 	anycast bool
 	onLink  *route // stated with the address; nil: no statement
@@ -16,6 +16,11 @@ type address struct {
 
 // assign makes an address that DAD has assigned visible, or changes its flags:
 // first its local route, then the prefixes that it holds.
+//
+// Deviation: RFC 4861, section 5.1, has the link-local prefix on the Prefix
+// List always. Here it is a route, which no address brings before it is
+// assigned; without an assigned link-local address there is no source for a
+// link-local destination anyway.
 func (t *Table) assign(ev Assign) {
 	addr := ev.Addr.WithZone("")
 	if !isUnicast(addr) || ev.PrefixLen < 0 || ev.PrefixLen > 128 {

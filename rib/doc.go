@@ -4,9 +4,10 @@
 //
 // It implements next-hop determination and the Prefix List of RFC 4861,
 // section 5 (with the on-link assumption of RFC 2461 as an option), the host
-// rules of RFC 5942, section 4, the metric-free part of the routing table of
-// RFC 4191 (longest prefix, then preference), the load sharing of RFC 4311, and
-// source address selection by RFC 6724, section 5 (or RFC 3484).
+// rules of RFC 5942, section 4, the order of routes of RFC 4191, section 3.2
+// (longest prefix, then preference; a metric of ours is in between), the load
+// sharing of RFC 4311, and source address selection by RFC 6724, section 5, or
+// RFC 3484.
 //
 // Two ideas carry it. A route has a set of owners, each named by a value, and
 // lives while it has one: an address, a router or a command takes back what

@@ -124,7 +124,8 @@ type Config struct {
 	OnLinkAssumption bool
 	// RFC3484 selects sources by RFC 3484 in place of RFC 6724.
 	RFC3484 bool
-	// MaxRoutes bounds the routes without local ones; 0 means 1,048,576.
+	// MaxRoutes bounds the routes without local ones: an Add makes no new
+	// one beyond it; 0 means 1,048,576. Assign is never refused.
 	MaxRoutes int
 }
 

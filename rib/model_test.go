@@ -188,7 +188,17 @@ func parse[T any](f func(string) T, list ...string) []T {
 	return out
 }
 
-func drawKeyAndOwner(t *rapid.T) (rib.Key, rib.Owner) {
+// drawKeyAndOwner draws a hold, half of the time one that exists.
+func drawKeyAndOwner(t *rapid.T, m *model) (rib.Key, rib.Owner) {
+	if rapid.Bool().Draw(t, "existing") {
+		existing := slices.DeleteFunc(slices.Clone(m.holds), func(h modelHold) bool {
+			return h.owner.Kind == rib.OwnerAddress
+		})
+		if len(existing) > 0 {
+			h := rapid.SampledFrom(existing).Draw(t, "hold")
+			return h.key, h.owner
+		}
+	}
 	k := rib.Key{
 		Prefix: rapid.SampledFrom(modelPrefixes).Draw(t, "prefix"),
 		Origin: rapid.SampledFrom([]rib.Origin{rib.OnLink, rib.StaticOrigin, rib.RA}).Draw(t, "origin"),
@@ -205,7 +215,7 @@ func drawKeyAndOwner(t *rapid.T) (rib.Key, rib.Owner) {
 	return k, o
 }
 
-func drawEvent(t *rapid.T) rib.Event {
+func drawEvent(t *rapid.T, m *model) rib.Event {
 	addr := rapid.SampledFrom(modelAddrs).Draw(t, "addr")
 	switch rapid.IntRange(0, 5).Draw(t, "event") {
 	case 0, 1:
@@ -217,10 +227,10 @@ func drawEvent(t *rapid.T) rib.Event {
 	case 2:
 		return rib.Withdraw{Addr: addr}
 	case 3:
-		k, o := drawKeyAndOwner(t)
+		k, o := drawKeyAndOwner(t, m)
 		return rib.Remove{Key: k, Owner: o}
 	}
-	k, o := drawKeyAndOwner(t)
+	k, o := drawKeyAndOwner(t, m)
 	return rib.Add{
 		Key: k, Owner: o,
 		Preference: rib.Preference(rapid.IntRange(-1, 1).Draw(t, "preference")),
@@ -272,7 +282,7 @@ func TestAgainstLinearScan(t *testing.T) {
 		var records []record
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "seconds")) * time.Second)
-			ev := drawEvent(t)
+			ev := drawEvent(t, m)
 			actions := table.Step(now, ev)
 			m.step(now, ev)
 

@@ -85,13 +85,12 @@ func (m *member) gateway() bool { return m.origin == StaticOrigin || m.origin ==
 
 // compare orders the routes of one prefix: an own address comes before
 // everything; then metric, then preference (RFC 4191, section 3.2). What ties
-// then is on-link before a gateway, and gateways by address.
+// then is on-link, which has no next hop, before gateways, by their address.
 func (m member) compare(o member) int {
 	return cmp.Or(
 		cmp.Compare(b2i(m.origin != Local), b2i(o.origin != Local)),
 		cmp.Compare(m.metric, o.metric),
 		cmp.Compare(o.preference, m.preference),
-		cmp.Compare(b2i(m.gateway()), b2i(o.gateway())),
 		slices.Compare(m.nextHop[:], o.nextHop[:]),
 		cmp.Compare(m.origin, o.origin),
 	)

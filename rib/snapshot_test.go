@@ -193,17 +193,11 @@ func TestRTE_R05_LinkLocalNeverThroughARouter(t *testing.T) {
 
 // Spec: RFC 4311, section 2, SHOULD, DRS-R08
 func TestDRS_R08_SharesTheLoad(t *testing.T) {
-	const routers, flows = 4, 4000
+	const flows = 4000
 	table := rib.New(rib.Config{})
 	for _, g := range gateways {
 		apply(table, rib.Add{Key: via(all, g), Owner: byHand()})
 	}
-	// Those of the same prefix that are worse get nothing.
-	worse := via(all, router9)
-	worse.Metric++
-	apply(table, rib.Add{Key: worse, Owner: byHand()})
-	apply(table, rib.Add{Key: via(all, netip.MustParseAddr("fe80::e")), Owner: byHand(), Preference: -1})
-
 	s := table.Snapshot()
 	count := func(f func(i int) (dst netip.Addr, flow uint32)) map[string]int {
 		got := make(map[string]int)
@@ -225,13 +219,44 @@ func TestDRS_R08_SharesTheLoad(t *testing.T) {
 			return netip.AddrFrom16([16]byte{0: 0x20, 14: byte(i >> 8), 15: byte(i)}), 0
 		}),
 	} {
-		if len(got) != routers {
-			t.Errorf("%s: %v, want all of the %d best routers", name, got, routers)
+		if len(got) != len(gateways) {
+			t.Errorf("%s: %v, want all of %v", name, got, gateways)
 		}
 		for h, n := range got {
-			if n < flows/routers*8/10 || n > flows/routers*12/10 {
+			if even := flows / len(gateways); n < even*8/10 || n > even*12/10 {
 				t.Errorf("%s: %s gets %d of %d", name, h, n, flows)
 			}
 		}
 	}
+}
+
+// Spec: RFC 4191, section 3.2, must, RTE-R02
+//
+// The load is shared among equals, never with a route that is worse.
+func TestRTE_R02_WorseRoutesGetNoShare(t *testing.T) {
+	lower := func(ev *rib.Add) { ev.Preference = -1 }
+	dearer := func(ev *rib.Add) { ev.Metric++ }
+	for name, worsen := range map[string]func(*rib.Add){"preference": lower, "metric": dearer} {
+		t.Run(name, func(t *testing.T) {
+			worse := rib.Add{Key: via(all, routerA), Owner: byHand()}
+			worsen(&worse)
+			table := tableWith(rib.Config{}, rib.Add{Key: via(all, router9), Owner: byHand()}, worse)
+			for flow := range uint32(100) {
+				if got := hop(table.Snapshot(), elsewhere, flow); got != "fe80::9" {
+					t.Fatalf("flow %d: %s", flow, got)
+				}
+			}
+		})
+	}
+	// Nor do an on-link prefix and a gateway of the same metric share.
+	t.Run("gateway", func(t *testing.T) {
+		key := onLink(all)
+		key.Metric = rib.StaticMetric
+		table := tableWith(rib.Config{}, rib.Add{Key: via(all, router9), Owner: byHand()}, rib.Add{Key: key, Owner: byHand()})
+		for flow := range uint32(100) {
+			if got := hop(table.Snapshot(), elsewhere, flow); got != elsewhere.String() {
+				t.Fatalf("flow %d: %s", flow, got)
+			}
+		}
+	})
 }

@@ -30,8 +30,8 @@ func (s sources) classOf(addr netip.Addr, ev Assign) class {
 	c := class{
 		scope: scope(addr),
 		label: s.label(addr),
-		// RFC 4429, section 3.1: "An Optimistic Address is ... treated as
-		// Deprecated" in the choice of a source.
+		// RFC 4429, section 2.1: "Implementations should treat an address in
+		// state Optimistic as if it were in state Deprecated."
 		deprecated: ev.Deprecated && !alwaysPreferred(addr) || ev.Optimistic,
 		temporary:  ev.Temporary,
 		prefixLen:  uint8(ev.PrefixLen),

@@ -136,7 +136,7 @@ func TestSAS_R05_Scope(t *testing.T) {
 }
 
 // Spec: RFC 6724, section 5, must, SAS-R06
-// Spec: RFC 4429, section 3.1, must, ODAD-R10
+// Spec: RFC 4429, section 2.1, should, ODAD-R10
 func TestSAS_R06_Deprecated(t *testing.T) {
 	compatible, preferred := netip.MustParseAddr("::192.0.2.1"), netip.MustParseAddr("2002::1")
 	checkSources(t, []sourceCase{

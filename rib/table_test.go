@@ -296,7 +296,11 @@ func TestONL_R02_PrefixLivesAsLongAsAdvertised(t *testing.T) {
 	deadline(epoch.Add(time.Hour))
 
 	// A refresh puts the end off; it is no news to anybody.
+	snapshot := table.Snapshot()
 	wantActions(t, table.Step(epoch.Add(50*time.Minute), pio))
+	if table.Snapshot() != snapshot {
+		t.Error("a new snapshot for a refresh")
+	}
 	deadline(epoch.Add(110 * time.Minute))
 	wantActions(t, table.Advance(epoch.Add(110*time.Minute-1)))
 	wantActions(t, table.Advance(epoch.Add(110*time.Minute)),
@@ -338,6 +342,31 @@ func TestExpires(t *testing.T) {
 	want(epoch.Add(time.Hour))
 	add(byHand(), 0)
 	want(time.Time{})
+}
+
+// The last word on a route tells when it would have ended, or did.
+func TestRemovedTellsTheEnd(t *testing.T) {
+	hold := rib.Add{Key: onLink(docPrefix), Owner: byHand(), Lifetime: time.Hour}
+	for name, end := range map[string]func(*rib.Table) []rib.Action{
+		"removed": func(table *rib.Table) []rib.Action {
+			return table.Step(epoch, rib.Remove{Key: hold.Key, Owner: hold.Owner})
+		},
+		"expired":       func(table *rib.Table) []rib.Action { return table.Advance(epoch.Add(time.Hour)) },
+		"expired, late": func(table *rib.Table) []rib.Action { return table.Advance(epoch.Add(2 * time.Hour)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := tableWith(rib.Config{}, hold)
+			want := []rib.Action{rib.Removed{Route: rib.Route{
+				Key: hold.Key, Owners: []rib.Owner{byHand()}, Expires: epoch.Add(time.Hour),
+			}}}
+			if diff := cmp.Diff(want, end(table), compareNetip); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+			if at, ok := table.Deadline(); ok {
+				t.Errorf("a deadline at %v, though nothing is left", at)
+			}
+		})
+	}
 }
 
 // Late callers get the same actions as punctual ones, in time order, and
