@@ -18,7 +18,7 @@ func errnoOf(err tcpip.Error) syscall.Errno {
 		return syscall.EISCONN
 	case *tcpip.ErrAlreadyConnecting:
 		return syscall.EALREADY
-	case *tcpip.ErrBadAddress, *tcpip.ErrBadLocalAddress:
+	case *tcpip.ErrBadAddress, *tcpip.ErrBadLocalAddress, *tcpip.ErrNoPortAvailable:
 		return syscall.EADDRNOTAVAIL
 	case *tcpip.ErrBroadcastDisabled, *tcpip.ErrNotPermitted:
 		return syscall.EACCES
@@ -48,8 +48,6 @@ func errnoOf(err tcpip.Error) syscall.Errno {
 		return syscall.ENOBUFS
 	case *tcpip.ErrNoNet:
 		return syscall.ENETDOWN
-	case *tcpip.ErrNoPortAvailable:
-		return syscall.EAGAIN
 	case *tcpip.ErrPortInUse:
 		return syscall.EADDRINUSE
 	case *tcpip.ErrTimeout:

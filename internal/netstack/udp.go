@@ -279,6 +279,9 @@ func (c *UDPConn) write(b []byte, m Meta) (int, error) {
 		case *tcpip.ErrClosedForSend:
 			return 0, net.ErrClosed
 		default:
+			if local := c.local.Addr(); isUnicast(local) && !c.host.HasAddress(local.As16()) {
+				return 0, syscall.EADDRNOTAVAIL // gVisor says that there is no route
+			}
 			return 0, errnoOf(err)
 		}
 	}
