@@ -3,6 +3,7 @@ package stack
 import (
 	"net/netip"
 
+	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/nd"
 )
 
@@ -12,6 +13,7 @@ func (c *Core) runND(actions []nd.Action) {
 		switch act := act.(type) {
 		case nd.Send:
 			c.sendND(act.Src, act.Dst, act.To, act.Message, netip.Addr{})
+			c.watchUnreachable(act.Message)
 		case nd.Changed:
 			n := act.Neighbor
 			c.emit(SetNeighborView{n})
@@ -29,8 +31,22 @@ func (c *Core) runND(actions []nd.Action) {
 				c.emit(Unreachable{packets})
 			}
 		case nd.Conflict:
+			if act.From == c.cfg.LinkAddr && c.cfg.Loopback != dad.LoopbackNone {
+				continue // the echo of our own advertisement
+			}
 			c.counters.Conflicts++
 			c.notify(Event{Type: AddressConflict, Address: act.Addr, LinkAddr: act.LinkAddr, Reason: "another node advertises an address that is assigned here"})
+		}
+	}
+}
+
+// watchUnreachable asks the data path to tell of the next use of a neighbor
+// that was just solicited in vain: an UNREACHABLE entry is solicited again
+// only while packets use it (RFC 7048, section 3).
+func (c *Core) watchUnreachable(m nd.Message) {
+	if s, ok := m.(*nd.NeighborSolicit); ok {
+		if n, ok := c.neighbors.Lookup(s.Target); ok && n.State == nd.Unreachable {
+			c.emit(SetNeighborView{n})
 		}
 	}
 }

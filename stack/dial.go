@@ -51,6 +51,7 @@ func (s *Stack) dialOne(ctx context.Context, tcp bool, remote netip.AddrPort) (n
 	if err != nil {
 		return nil, err
 	}
+	remote = netip.AddrPortFrom(remote.Addr().WithZone(""), remote.Port())
 	if tcp {
 		return asConn(i.host.DialTCP(ctx, netip.AddrPort{}, remote))
 	}
@@ -177,11 +178,8 @@ func betterRoute(a, b rib.Route) bool {
 
 // zone returns the interface with this name or decimal index.
 func (s *Stack) zone(zone string) (*Interface, error) {
-	if i, ok := s.Interface(zone); ok {
-		return i, nil
-	}
 	for _, i := range s.Interfaces() {
-		if strconv.Itoa(i.index) == zone {
+		if i.isZone(zone) {
 			return i, nil
 		}
 	}

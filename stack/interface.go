@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -130,6 +131,29 @@ func (i *Interface) Name() string { return i.name }
 
 // LinkAddr is the interface's Ethernet address.
 func (i *Interface) LinkAddr() nd.LinkAddr { return i.link.LinkAddr() }
+
+// isZone reports whether zone names this interface: by name or by decimal
+// index (RFC 4007, section 11.2).
+func (i *Interface) isZone(zone string) bool {
+	return zone == i.name || zone == strconv.Itoa(i.index)
+}
+
+// own removes the zone from an address, which must be this interface's.
+func (i *Interface) own(a netip.Addr) (netip.Addr, error) {
+	if zone := a.Zone(); zone != "" && !i.isZone(zone) {
+		return a, &InvalidArgumentError{"address " + a.String(), "has the zone of another interface"}
+	}
+	return a.WithZone(""), nil
+}
+
+// doAddr runs a command about one address.
+func (i *Interface) doAddr(op string, a netip.Addr, event func(RequestID, netip.Addr) CoreEvent) error {
+	bare, err := i.own(a)
+	if err == nil {
+		err = i.do(func(id RequestID) CoreEvent { return event(id, bare) })
+	}
+	return i.opError(op, a, err)
+}
 
 // requests are the commands that wait for their Done.
 type requests struct {
@@ -283,6 +307,10 @@ func (i *Interface) StartAddress(a AddressConfig) error {
 // error is the latest *dad.DuplicateError of the address, else
 // ErrNoSuchAddress.
 func (i *Interface) WaitAddress(ctx context.Context, a netip.Addr) error {
+	a, err := i.own(a)
+	if err != nil {
+		return i.opError("wait for", a, err)
+	}
 	events := i.stack.Subscribe()
 	defer events.Close()
 	check := func() (done bool, err error) {
@@ -290,8 +318,8 @@ func (i *Interface) WaitAddress(ctx context.Context, a netip.Addr) error {
 		i.look(func(c *Core) { done, err = c.outcome(a) })
 		return done, err
 	}
-	done, err := check()
-	if !done {
+	var done bool
+	if done, err = check(); !done {
 		for ev := range events.All(ctx) {
 			if ev.Type != Lost && (ev.Interface != i.name || ev.Address != a) {
 				continue
@@ -313,14 +341,14 @@ func (i *Interface) WaitAddress(ctx context.Context, a netip.Addr) error {
 // reset, its route and group reference released, and nothing of anybody
 // else's. The error is an *OpError over ErrNoSuchAddress or ErrClosed.
 func (i *Interface) RemoveAddress(a netip.Addr) error {
-	return i.opError("remove", a, i.do(func(id RequestID) CoreEvent { return RemoveAddress{id, a} }))
+	return i.doAddr("remove", a, func(id RequestID, a netip.Addr) CoreEvent { return RemoveAddress{id, a} })
 }
 
 // AcceptAddress assigns an address whose probes the link loops back for ever
 // (RFC 7527, section 4.1). The error is an *OpError over ErrNoSuchAddress,
 // ErrNotLooped or ErrClosed.
 func (i *Interface) AcceptAddress(a netip.Addr) error {
-	return i.opError("accept", a, i.do(func(id RequestID) CoreEvent { return AcceptAddress{id, a} }))
+	return i.doAddr("accept", a, func(id RequestID, a netip.Addr) CoreEvent { return AcceptAddress{id, a} })
 }
 
 // Addresses lists the addresses in the order in which they were added. A
@@ -342,16 +370,22 @@ func (i *Interface) Failures() (fs []Failure) {
 // AddRoute adds a static route. The error is an *OpError over
 // ErrRouteExists, ErrLimit, ErrClosed or an *InvalidArgumentError.
 func (i *Interface) AddRoute(r RouteConfig) error {
-	return i.routeError("add route", r, i.do(func(id RequestID) CoreEvent { return AddRoute{id, r} }))
+	return i.doRoute("add route", r, func(id RequestID, r RouteConfig) CoreEvent { return AddRoute{id, r} })
 }
 
 // RemoveRoute takes back what AddRoute added; a route that others hold as well
 // stays. The error is an *OpError over ErrNoSuchRoute or ErrClosed.
 func (i *Interface) RemoveRoute(r RouteConfig) error {
-	return i.routeError("remove route", r, i.do(func(id RequestID) CoreEvent { return RemoveRoute{id, r} }))
+	return i.doRoute("remove route", r, func(id RequestID, r RouteConfig) CoreEvent { return RemoveRoute{id, r} })
 }
 
-func (i *Interface) routeError(op string, r RouteConfig, err error) error {
+// doRoute runs a command about one route.
+func (i *Interface) doRoute(op string, r RouteConfig, event func(RequestID, RouteConfig) CoreEvent) error {
+	via, err := i.own(r.Via)
+	if err == nil {
+		r.Via = via
+		err = i.do(func(id RequestID) CoreEvent { return event(id, r) })
+	}
 	if err == nil {
 		return nil
 	}
@@ -374,27 +408,32 @@ type RouteResult struct {
 // Route tells how a packet to dst would leave; src, if valid, is its source.
 // The error is an *OpError over the errno that a socket would see.
 func (i *Interface) Route(dst, src netip.Addr) (RouteResult, error) {
-	r := RouteResult{Source: src, Neighbor: "none"}
+	r, err := i.routeTo(dst, src)
+	return r, i.opError("route to", dst, err)
+}
+
+func (i *Interface) routeTo(dst, src netip.Addr) (r RouteResult, err error) {
+	if dst, err = i.own(dst); err != nil {
+		return r, err
+	}
+	r = RouteResult{NextHop: dst, Source: src.WithZone(""), Neighbor: "none"}
 	snapshot := i.view.Load()
 	switch {
 	case !i.usable.Load():
-		return r, i.opError("route to", dst, syscall.ENETDOWN)
-	case src.IsValid() && !snapshot.IsSource(src):
-		return r, i.opError("route to", dst, syscall.EADDRNOTAVAIL)
-	}
-	if !src.IsValid() {
-		var err error
+		return r, syscall.ENETDOWN
+	case !src.IsValid():
 		if r.Source, err = i.source(dst); err != nil {
-			return r, i.opError("route to", dst, err)
+			return r, err
 		}
+	case !snapshot.IsSource(r.Source):
+		return r, syscall.EADDRNOTAVAIL
 	}
 	if dst.IsMulticast() {
-		r.NextHop = dst
 		return r, nil
 	}
 	hop, ok := snapshot.NextHop(dst.As16(), 0)
 	if !ok {
-		return r, i.opError("route to", dst, syscall.ENETUNREACH)
+		return r, syscall.ENETUNREACH
 	}
 	r.NextHop = netip.AddrFrom16(hop.Addr)
 	i.look(func(c *Core) {
@@ -414,13 +453,13 @@ func (i *Interface) Neighbors() (ns []nd.Neighbor) {
 // SetNeighbor makes a static neighbor entry. The error is an *OpError over an
 // *InvalidArgumentError, ErrLimit or ErrClosed.
 func (i *Interface) SetNeighbor(a netip.Addr, l nd.LinkAddr) error {
-	return i.opError("set neighbor", a, i.do(func(id RequestID) CoreEvent { return SetNeighbor{id, a, l} }))
+	return i.doAddr("set neighbor", a, func(id RequestID, a netip.Addr) CoreEvent { return SetNeighbor{id, a, l} })
 }
 
 // DeleteNeighbor removes a neighbor entry. The error is an *OpError over
 // ErrNoSuchNeighbor or ErrClosed.
 func (i *Interface) DeleteNeighbor(a netip.Addr) error {
-	return i.opError("delete neighbor", a, i.do(func(id RequestID) CoreEvent { return DeleteNeighbor{id, a} }))
+	return i.doAddr("delete neighbor", a, func(id RequestID, a netip.Addr) CoreEvent { return DeleteNeighbor{id, a} })
 }
 
 // FlushNeighbors removes every neighbor entry that is not static.
@@ -442,7 +481,7 @@ func (i *Interface) JoinGroup(g netip.Addr) error {
 }
 
 func (i *Interface) joinGroup(g netip.Addr, h mld.Holder) error {
-	return i.opError("join", g, i.do(func(id RequestID) CoreEvent { return JoinGroup{id, g, h} }))
+	return i.doAddr("join", g, func(id RequestID, g netip.Addr) CoreEvent { return JoinGroup{id, g, h} })
 }
 
 // LeaveGroup ends the hold of JoinGroup; a group that others hold as well
@@ -452,7 +491,7 @@ func (i *Interface) LeaveGroup(g netip.Addr) error {
 }
 
 func (i *Interface) leaveGroup(g netip.Addr, h mld.Holder) error {
-	return i.opError("leave", g, i.do(func(id RequestID) CoreEvent { return LeaveGroup{id, g, h} }))
+	return i.doAddr("leave", g, func(id RequestID, g netip.Addr) CoreEvent { return LeaveGroup{id, g, h} })
 }
 
 // SetUp brings the interface up or takes it down. Down withdraws everything

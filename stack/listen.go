@@ -65,7 +65,7 @@ func (s *Stack) listen(local netip.AddrPort) (net.Listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		l, err := i.host.ListenTCP(local)
+		l, err := i.host.ListenTCP(netip.AddrPortFrom(local.Addr().WithZone(""), local.Port()))
 		if err != nil {
 			return nil, err
 		}

@@ -83,7 +83,7 @@ func (s *Stack) listenPacket(local netip.AddrPort) (*PacketConn, error) {
 func (c *PacketConn) open(i *Interface, port uint16) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	member, err := i.host.ListenUDP(netip.AddrPortFrom(c.bound.Addr(), port))
+	member, err := i.host.ListenUDP(netip.AddrPortFrom(c.bound.Addr().WithZone(""), port))
 	if err != nil {
 		return port, err
 	}
@@ -181,7 +181,7 @@ func (c *PacketConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error
 	if err != nil {
 		return 0, c.opError("write", net.UDPAddrFromAddrPort(to), err)
 	}
-	return member.WriteToUDPAddrPort(b, to)
+	return member.WriteToUDPAddrPort(b, netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()))
 }
 
 // member picks the endpoint whose interface reaches dst.

@@ -27,7 +27,11 @@ type Pinger struct {
 // NewPinger opens an ICMPv6 echo socket; src, if valid, is the source address,
 // which must be assigned. Close it after use.
 func (i *Interface) NewPinger(src netip.Addr) (*Pinger, error) {
-	conn, err := i.host.ListenPing(src)
+	bare, err := i.own(src)
+	if err != nil {
+		return nil, i.opError("ping from", src, err)
+	}
+	conn, err := i.host.ListenPing(bare)
 	if err != nil {
 		return nil, i.opError("ping from", src, err)
 	}
@@ -38,6 +42,10 @@ func (i *Interface) NewPinger(src netip.Addr) (*Pinger, error) {
 // answer. The error is ctx's, or an *OpError over the errno that an ICMPv6
 // error or the routing table gave.
 func (p *Pinger) Ping(ctx context.Context, dst netip.Addr, seq uint16, data []byte) (PingReply, error) {
+	dst, err := p.i.own(dst)
+	if err != nil {
+		return PingReply{}, p.i.opError("ping", dst, err)
+	}
 	stop := context.AfterFunc(ctx, func() { p.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer func() {
 		stop()

@@ -45,6 +45,9 @@ func (i *Interface) output(p *netstack.Packet) error {
 	if !ok {
 		return i.refuse()
 	}
+	if hop.Local { // gVisor loops these itself, unless the address came this moment
+		return i.handOver(p)
+	}
 	l, tell, ok := i.neighbors.lookup(hop.Addr)
 	if !ok {
 		return i.miss(p, hop)
@@ -113,8 +116,8 @@ func (i *Interface) source(dst netip.Addr) (netip.Addr, error) {
 // of the same stack.
 const maxHandOver = 1024
 
-// handOver takes a packet that another interface of this stack wants to send
-// to one of our addresses. It is delivered from a goroutine of its own,
+// handOver takes a packet that an interface of this stack wants to send to one
+// of our addresses. It is delivered from a goroutine of its own,
 // because the sender may hold locks of its sockets.
 func (i *Interface) handOver(p *netstack.Packet) error {
 	kept := p.Keep()
