@@ -90,6 +90,8 @@ type (
 	// Down says that it cannot: what was to be sent is forgotten, memberships
 	// stay.
 	Down struct{}
+	// SetMTU changes the MTU that reports are packed to, 1280 or more.
+	SetMTU struct{ MTU int }
 	// Received is a valid message from the link.
 	Received struct {
 		Header
@@ -101,6 +103,7 @@ func (Changes) isEvent()      {}
 func (SetLinkLocal) isEvent() {}
 func (Up) isEvent()           {}
 func (Down) isEvent()         {}
+func (SetMTU) isEvent()       {}
 func (Received) isEvent()     {}
 
 // Action is an output of Machine.

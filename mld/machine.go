@@ -87,7 +87,7 @@ func New(cfg Config, r Random) *Machine {
 		version:  cfg.Version,
 		groups:   make(map[[16]byte]*group),
 		holds:    make(map[hold]struct{}),
-		pageSize: (cfg.MTU - lenIPv6AndOptions - lenReportV2) / lenRecord,
+		pageSize: recordsPerReport(cfg.MTU),
 	}
 }
 
@@ -104,6 +104,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 		m.setUp()
 	case Down:
 		m.setDown()
+	case SetMTU:
+		m.setMTU(ev.MTU)
 	case Received:
 		m.receive(ev)
 	default:

@@ -61,6 +61,7 @@ var tableEvents = []struct {
 	{"v1 report", from(router, &ReportV1{group5})},
 	{"v1 done", from(router, &DoneV1{group5})},
 	{"v2 report", from(router, &ReportV2{[]Record{{Type: ModeIsExclude, Group: group5}}})},
+	{"mtu", SetMTU{1280}},
 	{"timer", nil},
 }
 

@@ -116,8 +116,8 @@ func (m *Machine) pageOf(g *group) page { return page(int(g.index) / m.pageSize)
 // generalQueryV2 applies rules 1 and 2 of RFC 3810, section 6.2 to each page:
 // of a pending answer and a new one, the sooner is sent.
 func (m *Machine) generalQueryV2(q *Query) {
-	for p := 0; p*m.pageSize < len(m.joined); p++ {
-		m.setTimerSooner(page(p), m.now.Add(m.responseDelay(q)))
+	for p := range m.pages() {
+		m.setTimerSooner(p, m.now.Add(m.responseDelay(q)))
 	}
 }
 
@@ -175,12 +175,40 @@ func (m *Machine) groupQueryV2(g *group, q *Query) {
 // answer about the sources B is IS_IN (B-A), all of B.
 func (m *Machine) answerGroup(g *group) {
 	record := Record{Type: ModeIsExclude, Group: g.addr}
-	if len(g.queried) > 0 {
+	if len(g.queried) > 0 && len(g.queried) <= m.maxSources() {
 		record = Record{Type: ModeIsInclude, Group: g.addr, Sources: g.queried}
 	}
 	g.queried = nil
 	m.sendRecords([]Record{record})
 }
+
+// recordsPerReport is how many records without sources fit in one report.
+func recordsPerReport(mtu int) int { return (mtu - lenIPv6AndOptions - lenReportV2) / lenRecord }
+
+// setMTU packs by another MTU. The pages change with it: if an answer is owed
+// for one, each new one is answered when the first of them was due.
+func (m *Machine) setMTU(mtu int) {
+	if mtu < 1280 {
+		panic("mld: SetMTU below 1280")
+	}
+	var due time.Time
+	for p := range m.pages() {
+		if at, ok := m.timers.At(p); ok && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
+		m.timers.Clear(p)
+	}
+	m.cfg.MTU, m.pageSize = mtu, recordsPerReport(mtu)
+	if due.IsZero() {
+		return
+	}
+	for p := range m.pages() {
+		m.timers.Set(p, due)
+	}
+}
+
+// pages is how many there are.
+func (m *Machine) pages() page { return page((len(m.joined) + m.pageSize - 1) / m.pageSize) }
 
 // maxSources is how many sources one record in one report can have.
 func (m *Machine) maxSources() int {

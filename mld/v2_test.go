@@ -421,3 +421,31 @@ func TestMLD_R11_ReportsAndDoneIgnored(t *testing.T) {
 	h.wantNext(time.Minute, "fe80::1 > ff02::16 IS_EX ff02::5")
 	h.wantQuiet()
 }
+
+// Reports are packed to the MTU of the day, those of an answer that was owed
+// before too, and none is forgotten.
+func TestSetMTU_RepacksWhatIsOwed(t *testing.T) {
+	h := newHost(t, Config{}, latest)
+	var changes Changes
+	for n := range 200 {
+		changes = append(changes, Change{OpJoin, groupN(n), socket1})
+	}
+	h.step(0, changes)
+	h.settle()
+	h.step(time.Minute, queryV2(noAddr, 10*time.Second))
+	h.step(time.Minute, SetMTU{1280})
+	told := map[netip.Addr]bool{}
+	for _, act := range h.Advance(epoch.Add(2 * time.Minute)) {
+		s := act.(Send)
+		report := s.Message.(*ReportV2)
+		if size := lenIPv6AndOptions + len(Append(nil, s.Src, s.Dst, report)); size > 1280 {
+			t.Errorf("a report of %d octets", size)
+		}
+		for _, r := range report.Records {
+			told[r.Group] = true
+		}
+	}
+	if len(told) != 200 {
+		t.Errorf("%d groups were reported, want 200", len(told))
+	}
+}

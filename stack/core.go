@@ -149,6 +149,8 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 		c.done(ev.ID, c.joinGroup(ev.Group, ev.Holder))
 	case LeaveGroup:
 		c.done(ev.ID, c.leaveGroup(ev.Group, ev.Holder))
+	case SetMTU:
+		c.runMLD(c.groups.Step(c.now, mld.SetMTU(ev)))
 	case Output:
 		c.output(ev)
 	case NeighborUsed:

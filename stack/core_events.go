@@ -115,6 +115,8 @@ type (
 		Group  netip.Addr
 		Holder mld.Holder
 	}
+	// SetMTU changes the MTU of the link, 1280 or more.
+	SetMTU struct{ MTU int }
 	// Output is a packet whose next hop has no usable neighbor entry. The
 	// Core keeps it until the neighbor is resolved, or gives it back in
 	// Unreachable or Discard.
@@ -143,6 +145,7 @@ func (DeleteNeighbor) isCoreEvent() {}
 func (FlushNeighbors) isCoreEvent() {}
 func (JoinGroup) isCoreEvent()      {}
 func (LeaveGroup) isCoreEvent()     {}
+func (SetMTU) isCoreEvent()         {}
 func (Output) isCoreEvent()         {}
 func (NeighborUsed) isCoreEvent()   {}
 

@@ -517,6 +517,7 @@ func (i *Interface) SetMTU(mtu int) error {
 	}
 	err := i.host.SetMTU(mtu)
 	if err == nil {
+		i.inbox.putCommand(command{event: SetMTU{mtu}})
 		i.look(func(*Core) { i.mtu = mtu })
 	}
 	return i.opError("set MTU", netip.Addr{}, err)

@@ -324,6 +324,7 @@ func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
 		b.Deliver(f.Len, f.Offload.NeedsChecksum || f.Offload.ChecksumValid)
 	default:
 		i.counters.refused.Add(1)
+		b.Deliver(f.Len, false) // for the error that may be due
 	}
 }
 
