@@ -425,7 +425,13 @@ func TestMLD_R11_ReportsAndDoneIgnored(t *testing.T) {
 // Reports are packed to the MTU of the day, those of an answer that was owed
 // before too, and none is forgotten.
 func TestSetMTU_RepacksWhatIsOwed(t *testing.T) {
-	h := newHost(t, Config{}, latest)
+	for _, mtu := range []int{1280, 1500} {
+		testSetMTU(t, 2780-mtu, mtu)
+	}
+}
+
+func testSetMTU(t *testing.T, from, to int) {
+	h := newHost(t, Config{MTU: from}, latest)
 	var changes Changes
 	for n := range 200 {
 		changes = append(changes, Change{OpJoin, groupN(n), socket1})
@@ -433,12 +439,12 @@ func TestSetMTU_RepacksWhatIsOwed(t *testing.T) {
 	h.step(0, changes)
 	h.settle()
 	h.step(time.Minute, queryV2(noAddr, 10*time.Second))
-	h.step(time.Minute, SetMTU{1280})
+	h.step(time.Minute, SetMTU{to})
 	told := map[netip.Addr]bool{}
 	for _, act := range h.Advance(epoch.Add(2 * time.Minute)) {
 		s := act.(Send)
 		report := s.Message.(*ReportV2)
-		if size := lenIPv6AndOptions + len(Append(nil, s.Src, s.Dst, report)); size > 1280 {
+		if size := lenIPv6AndOptions + len(Append(nil, s.Src, s.Dst, report)); size > to {
 			t.Errorf("a report of %d octets", size)
 		}
 		for _, r := range report.Records {
