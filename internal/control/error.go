@@ -62,6 +62,7 @@ var kinds = []struct {
 	{stack.ErrNoSuchGroup, notFound},
 	{stack.ErrNoSuchNeighbor, notFound},
 	{stack.ErrNoSuchInterface, notFound},
+	{errNoSuchPath, notFound},
 	{stack.ErrAddressRemoved, removed},
 	{stack.ErrIPv6Disabled, disabled},
 	{syscall.ENETDOWN, linkDown}, // stack.ErrLinkDown too

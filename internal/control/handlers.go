@@ -86,6 +86,9 @@ func (s *Server) addMany(ctx context.Context, list []NewAddress) ([]AddressFailu
 	var configs []stack.AddressConfig
 	for n, a := range list {
 		i, cfg, err := s.addressConfig(a)
+		if err == nil {
+			err = cfg.Validate()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("element %d: %w", n, err)
 		}

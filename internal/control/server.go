@@ -66,13 +66,13 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, r *http.Request) { reply(w, s.version) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(withMethod(r, http.MethodGet)); pattern != "/" {
-			fail(w, invalidf("%s does not take %s", r.URL.Path, r.Method))
-			return
-		}
-		if _, pattern := mux.Handler(withMethod(r, http.MethodPost)); pattern != "/" {
-			fail(w, invalidf("%s does not take %s", r.URL.Path, r.Method))
-			return
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				fail(w, invalidf("%s does not take %s", r.URL.Path, r.Method))
+				return
+			}
 		}
 		fail(w, fmt.Errorf("%s: %w", r.URL.Path, errNoSuchPath))
 	})
@@ -80,12 +80,6 @@ func (s *Server) handler() http.Handler {
 }
 
 var errNoSuchPath = errors.New("there is nothing at this path")
-
-func withMethod(r *http.Request, method string) *http.Request {
-	r2 := r.Clone(r.Context())
-	r2.Method = method
-	return r2
-}
 
 // show makes a handler that lists what view returns for one interface, or for
 // all of them one after the other.

@@ -16,7 +16,7 @@ import (
 func addresses(i *stack.Interface, now time.Time) []Address {
 	var all []Address
 	for _, a := range i.Addresses() {
-		all = append(all, Address{
+		v := Address{
 			Interface:         i.Name(),
 			Address:           a.Prefix.Addr().WithZone(""),
 			PrefixLen:         a.Prefix.Bits(),
@@ -24,7 +24,11 @@ func addresses(i *stack.Interface, now time.Time) []Address {
 			Origin:            a.Origin.String(),
 			PreferredLifetime: secondsLeft(a.PreferredUntil, now),
 			ValidLifetime:     secondsLeft(a.ValidUntil, now),
-		})
+		}
+		if a.State == stack.Deprecated && v.PreferredLifetime == nil {
+			v.PreferredLifetime = new(uint32) // deprecated from the start
+		}
+		all = append(all, v)
 	}
 	return all
 }
