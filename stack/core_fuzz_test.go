@@ -85,10 +85,7 @@ func fuzzStep(n *node, in *fuzzInput) {
 	case 10:
 		n.hears(peerLL, ownLL, &nd.NeighborAdvert{Target: a, Solicited: true, Override: what&1 != 0, Router: what&2 != 0, TargetLinkAddr: nd.LinkAddr{2, 0, 0, 0, 0, what}})
 	case 11:
-		h := mld.Header{Src: peerLL, Dst: nd.AllNodes, HopLimit: 1, RouterAlert: true}
-		m := mld.Append(nil, h.Src, h.Dst, &mld.Query{Version: 1 + int(what)&1, MaxResponseDelay: time.Duration(in.octet()) * time.Millisecond})
-		f := appendHeaders(nil, peerMAC, nd.MulticastLinkAddr(nd.AllNodes), h.Src, h.Dst, protocolHopByHop, 1, len(routerAlert)+len(m))
-		n.receives(append(append(f, routerAlert[:]...), m...))
+		n.receives(mldFrame(peerLL, nd.AllNodes, &mld.Query{Version: 1 + int(what)&1, MaxResponseDelay: time.Duration(in.octet()) * time.Millisecond}))
 	case 12:
 		if probe := n.probes[a]; probe != nil {
 			n.receives(probe)

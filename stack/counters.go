@@ -4,6 +4,7 @@ package stack
 type Counters struct {
 	CoreCounters
 	DataIn            uint64 `json:"data_in"`             // packets given to the sockets
+	DataWhileDown     uint64 `json:"data_while_down"`     // dropped: the link was down or IPv6 disabled
 	DataOut           uint64 `json:"data_out"`            // packets of the sockets put on the link
 	NoRoute           uint64 `json:"no_route"`            // no route to the destination
 	SentWhileDown     uint64 `json:"sent_while_down"`     // the link was down or IPv6 disabled
@@ -30,7 +31,7 @@ type Counters struct {
 func (i *Interface) Counters() Counters {
 	s := &i.counters
 	c := Counters{
-		DataIn: s.dataIn.Load(), DataOut: s.dataOut.Load(), NoRoute: s.noRoute.Load(),
+		DataIn: s.dataIn.Load(), DataWhileDown: s.dataWhileDown.Load(), DataOut: s.dataOut.Load(), NoRoute: s.noRoute.Load(),
 		SentWhileDown: s.down.Load(), SendErrors: s.sendErrors.Load(), ControlSendErrors: s.controlSendErrors.Load(),
 		MissesLost: s.missesLost.Load(), FramesLost: i.inbox.lostFrames(),
 		NotIPv6: s.notIPv6.Load(), OtherHost: s.otherHost.Load(), Refused: s.refused.Load(),

@@ -320,6 +320,10 @@ func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
 	case netstack.ND, netstack.MLD:
 		i.inbox.putFrame(now, b.Frame(f.Len))
 	case netstack.Data:
+		if !i.usable.Load() { // RFC 4862, section 5.4.5
+			i.counters.dataWhileDown.Add(1)
+			return
+		}
 		i.counters.dataIn.Add(1)
 		b.Deliver(f.Len, f.Offload.NeedsChecksum || f.Offload.ChecksumValid)
 	default:

@@ -379,3 +379,39 @@ func TestTenThousandAddressesAtOnce(t *testing.T) {
 		t.Errorf("%d addresses", got)
 	}
 }
+
+// Spec: RFC 4862, section 5.4.5, SHOULD, DAD-R42
+func TestDAD_R42_SocketsOfADisabledInterface(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Both ends have the same link-layer address: the very case.
+		la, lb := tap.Pipe(macA, macA, 1500)
+		_, a := attach(t, la, stack.WithoutTCP(stack.InterfaceConfig{}))
+		if err := a.AddAddress(t.Context(), onLink("2001:db8::a/64")); err != nil {
+			t.Fatal(err)
+		}
+		sb, b := attach(t, lb, stack.WithoutTCP(stack.InterfaceConfig{Addresses: []stack.AddressConfig{onLink("2001:db8::b/64")}}))
+		packets, err := sb.ListenPacket("udp", ":7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packets.Close()
+		time.Sleep(5 * time.Second)
+		if !b.Status().IPv6Disabled {
+			t.Fatal("IPv6 is not disabled")
+		}
+		to := netip.MustParseAddrPort("[2001:db8::a]:7")
+		if _, err := packets.WriteToUDPAddrPort([]byte("x"), to); !errors.Is(err, syscall.ENETDOWN) {
+			t.Errorf("sending while disabled: %v", err)
+		}
+		if err := b.AddAddress(t.Context(), prefix("fe80::b/64")); err != nil {
+			t.Fatalf("a new link-local address: %v", err)
+		}
+		time.Sleep(5 * time.Second)
+		if s := b.Status(); s.IPv6Disabled || len(b.Addresses()) != 2 {
+			t.Errorf("after the recovery: %+v %v", s, b.Addresses())
+		}
+		if _, err := packets.WriteToUDPAddrPort([]byte("x"), to); err != nil {
+			t.Errorf("sending after the recovery: %v", err)
+		}
+	})
+}
