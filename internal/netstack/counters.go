@@ -20,6 +20,9 @@ type Counters struct {
 	// InTooBigs are the Packet Too Big messages that were obeyed, InBadTooBigs
 	// those that were not: below 1280, not below the MTU, or for no flow.
 	InTooBigs, InBadTooBigs uint64
+	// InACKsAllowed are TCP acknowledgments that gVisor would have thrown away
+	// because the connection offered no window (RFC 9293, section 3.10.7.4).
+	InACKsAllowed uint64
 	// OutControl are ND and MLD messages that gVisor wanted to send. It is
 	// always 0.
 	OutControl uint64
@@ -31,7 +34,7 @@ type Counters struct {
 type counters struct {
 	inControl, inDiscards, inIncomplete, inGroupEchos atomic.Uint64
 	inErrors, inBadErrors, inTooBigs, inBadTooBigs    atomic.Uint64
-	outControl, outErrorsLimited                      atomic.Uint64
+	inACKsAllowed, outControl, outErrorsLimited       atomic.Uint64
 }
 
 // Counters returns what was counted so far.
@@ -46,6 +49,7 @@ func (h *Host) Counters() Counters {
 		InBadErrors:                c.inBadErrors.Load(),
 		InTooBigs:                  c.inTooBigs.Load(),
 		InBadTooBigs:               c.inBadTooBigs.Load(),
+		InACKsAllowed:              c.inACKsAllowed.Load(),
 		OutControl:                 c.outControl.Load(),
 		OutErrorsLimited:           c.outErrorsLimited.Load(),
 	}

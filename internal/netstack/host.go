@@ -77,6 +77,8 @@ type Host struct {
 	hops     atomic.Uint32 // default hop limit
 	hashSeed maphash.Seed
 	counters counters
+	// closedWindows is how many TCP connections offer no window.
+	closedWindows atomic.Int32
 
 	mu     sync.RWMutex
 	closed bool

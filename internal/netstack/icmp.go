@@ -49,7 +49,7 @@ func (h *Host) admit(packet []byte, w walk, kind Kind) bool {
 		// finds no source address for it.
 		h.sendError(packet, w, typeParamProblem, codeUnknownOption, uint32(w.unknown))
 		return false
-	case w.proto != protoICMPv6 || w.offset == 0 || w.later || w.fragmented || w.refused:
+	case w.proto != protoICMPv6 || w.offset == 0 || w.offset == w.end || w.later || w.fragmented || w.refused:
 		return true
 	}
 	switch icmpType := packet[w.offset]; {

@@ -117,6 +117,9 @@ func (h *Host) output(p *Packet) tcpip.Error {
 		h.counters.outControl.Add(1)
 		return nil
 	}
+	if network[6] == protoTCP {
+		h.watchWindow(p)
+	}
 	flow := h.flowOf(p)
 	p.buffer().Hash = flow
 	if !h.cfg.NoFlowLabel {

@@ -1,6 +1,8 @@
 package netstack
 
 import (
+	"bytes"
+
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -109,6 +111,9 @@ func (b *RxBuffer) Deliver(n int, checksumValid bool) {
 	if !h.admit(packet, w, kind) {
 		return
 	}
+	if packet[6] == protoTCP && h.closedWindows.Load() > 0 {
+		h.allowACK(packet)
+	}
 	payload := b.take(n)
 	payload.TrimFront(ethernetSize)
 	h.deliver(payload, checksumValid && !w.fragmented)
@@ -148,9 +153,14 @@ func (h *Host) DeliverBytes(packet []byte) {
 			kind = w.kind(packet)
 		}
 	}
-	if h.admit(packet, w, kind) {
-		h.deliver(buffer.MakeWithData(packet), false)
+	if !h.admit(packet, w, kind) {
+		return
 	}
+	if packet[6] == protoTCP && h.closedWindows.Load() > 0 {
+		packet = bytes.Clone(packet)
+		h.allowACK(packet)
+	}
+	h.deliver(buffer.MakeWithData(packet), false)
 }
 
 // deliver hands a packet to gVisor. It does not go by way of gVisor's NIC,

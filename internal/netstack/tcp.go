@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type TCPConn struct {
 	socket
 	key           flowKey
 	local, remote netip.AddrPort
+	closedWindow  atomic.Uint64 // see watchWindow
 
 	mu      sync.Mutex
 	dialing bool
@@ -134,6 +136,7 @@ func (c *TCPConn) NotifyEvent(mask waiter.EventMask) {
 		// Only now: after Close gVisor goes on with the connection until the
 		// peer has all data, and an address that is removed ends that too.
 		c.host.unregister(c.key, c)
+		c.windowOpened()
 	}
 	c.socket.NotifyEvent(mask)
 }
@@ -281,6 +284,7 @@ func (c *TCPConn) abort() {
 	c.mu.Unlock()
 	c.host.unregister(c.key, c)
 	c.ep.Abort()
+	c.windowOpened()
 	signal(c.readable)
 	signal(c.writable)
 }
