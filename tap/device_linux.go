@@ -123,8 +123,16 @@ type linuxDevice struct {
 	writers sync.Pool // of *writer
 }
 
-// setOffload tells the kernel what it may leave to us.
+// setOffload tells the kernel what it may leave to us. It remembers what it
+// was told of a lasting TAP, so that it must be told in any case.
 func (d *linuxDevice) setOffload(fd int) error {
+	features := 0
+	if d.whole {
+		features = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, features); err != nil {
+		return fmt.Errorf("TUNSETOFFLOAD: %w", err)
+	}
 	if !d.vnet {
 		return nil
 	}
@@ -133,13 +141,6 @@ func (d *linuxDevice) setOffload(fd int) error {
 	}
 	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1); err != nil {
 		return fmt.Errorf("TUNSETVNETLE: %w", err)
-	}
-	features := 0
-	if d.whole {
-		features = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
-	}
-	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, features); err != nil {
-		return fmt.Errorf("TUNSETOFFLOAD: %w", err)
 	}
 	return nil
 }

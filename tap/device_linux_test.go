@@ -138,19 +138,13 @@ func (k *kernelEnd) receive() []byte {
 	return b[:n]
 }
 
-// within fails a test that would hang.
+// within ends the tests, with all goroutines' stacks, instead of having f hang.
 func within(t testing.TB, what string, f func()) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s takes more than 10 s", what)
-	}
+	defer time.AfterFunc(10*time.Second, func() {
+		panic(t.Name() + ": " + what + " takes more than 10 s")
+	}).Stop()
+	f()
 }
 
 func TestDevice_CarriesFrames(t *testing.T) {
@@ -887,9 +881,13 @@ func TestDevice_WithoutOffloadTheKernelCutsSegments(t *testing.T) {
 	for _, v := range variants[1:] {
 		t.Run(v.name, func(t *testing.T) {
 			ns := quietNamespace(t)
-			// A device with offload had this TAP before.
+			// Whoever had this TAP before left offload on.
 			ns.Run(t, "ip", "tuntap", "add", "dev", "tap0", "mode", "tap")
-			openUp(t, ns, tap.Config{}).Close()
+			other := rawTAP(t, ns, unix.IFF_TAP|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
+			if err := unix.IoctlSetInt(other, unix.TUNSETOFFLOAD, unix.TUN_F_CSUM|unix.TUN_F_TSO6); err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(other)
 			d := openUp(t, ns, v.cfg)
 			if d.Offload() != (stack.Offload{}) {
 				t.Errorf("Offload = %+v, want none", d.Offload())
@@ -912,6 +910,21 @@ func TestDevice_WithoutOffloadTheKernelCutsSegments(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whoever has a TAP next, without the virtio-net header, gets whole frames.
+func TestDevice_LeavesNoOffloadBehind(t *testing.T) {
+	ns := quietNamespace(t)
+	ns.Run(t, "ip", "tuntap", "add", "dev", "tap0", "mode", "tap")
+	openUp(t, ns, tap.Config{}).Close()
+	fd := rawTAP(t, ns, unix.IFF_TAP|unix.IFF_NO_PI)
+	defer unix.Close(fd)
+	k := kernelSide(t, ns, "tap0", etherTypeIPv6, true)
+	k.send(append(vnet(), segment(addrB, addrA, 1429)...))
+	b := make([]byte, 1<<16)
+	if n, err := unix.Read(fd, b); err != nil || n != headerLen+ipv6Len+20+1428 || !checksumIsRight(b[:n]) {
+		t.Errorf("read %d octets, %v, want the first of two segments with its checksum", n, err)
 	}
 }
 
@@ -955,12 +968,24 @@ func TestDevice_WholeSegmentToTheKernel(t *testing.T) {
 	}
 }
 
+// kernelSpeaksIPv6 turns IPv6 on at the kernel's end of tap0, with address
+// 2001:db8::1.
+func kernelSpeaksIPv6(t testing.TB, ns *netnstest.Namespace) {
+	t.Helper()
+	ns.Run(t, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/tap0/disable_ipv6")
+	ns.Run(t, "ip", "addr", "add", "2001:db8::1/64", "dev", "tap0", "nodad")
+	// The kernel finishes by and by, and drops packets until then.
+	within(t, "the kernel's address", func() {
+		for !strings.Contains(ns.Run(t, "ip", "-6", "route", "show", "table", "local"), "local 2001:db8::1 ") {
+		}
+	})
+}
+
 // What the kernel's own sockets send over the TAP.
 func TestDevice_KernelLeavesChecksumsToUs(t *testing.T) {
 	eachVariant(t, func(t *testing.T, ns *netnstest.Namespace, cfg tap.Config) {
 		d := openUp(t, ns, cfg)
-		ns.Run(t, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/tap0/disable_ipv6")
-		ns.Run(t, "ip", "addr", "add", "2001:db8::1/64", "dev", "tap0", "nodad")
+		kernelSpeaksIPv6(t, ns)
 		ns.Run(t, "ip", "neigh", "add", "2001:db8::2", "lladdr", d.LinkAddr().String(), "dev", "tap0")
 		ns.Do(t, func() {
 			c, err := net.Dial("udp", "[2001:db8::2]:2000")
@@ -1003,8 +1028,7 @@ func TestDevice_KernelLeavesChecksumsToUs(t *testing.T) {
 func TestDevice_KernelTakesAPartialChecksum(t *testing.T) {
 	ns := quietNamespace(t)
 	d := openUp(t, ns, tap.Config{})
-	ns.Run(t, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/tap0/disable_ipv6")
-	ns.Run(t, "ip", "addr", "add", "2001:db8::1/64", "dev", "tap0", "nodad")
+	kernelSpeaksIPv6(t, ns)
 	var c net.PacketConn
 	ns.Do(t, func() {
 		var err error

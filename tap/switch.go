@@ -130,7 +130,6 @@ func (s *Switch) forward(from *port, frame [][]byte) {
 		return
 	}
 	now := time.Now()
-	s.deliverUntil(now)
 	var header [headerLen]byte
 	gather(header[:], frame)
 	to, source := nd.LinkAddr(header[0:6]), nd.LinkAddr(header[6:12])
@@ -187,21 +186,16 @@ func part(f float64, d time.Duration) time.Duration {
 	return time.Duration((1 - f) * float64(d))
 }
 
-// deliverDue is the timer's function.
+// deliverDue is the timer's function: it hands over what is due, in order.
 func (s *Switch) deliverDue() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	s.deliverUntil(now)
-	s.setTimer(now)
-}
-
-// deliverUntil hands over what is due, in order.
-func (s *Switch) deliverUntil(now time.Time) {
 	for len(s.delayed) > 0 && !s.delayed[0].due.After(now) {
 		d := heap.Pop(&s.delayed).(delayedFrame)
 		d.to.end.enqueue(d.frame)
 	}
+	s.setTimer(now)
 }
 
 // setTimer sets the timer to the next frame that is due.
