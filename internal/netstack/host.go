@@ -77,6 +77,7 @@ type Host struct {
 	hops     atomic.Uint32 // default hop limit
 	hashSeed maphash.Seed
 	counters counters
+	out      gate // to Config.Output
 	// closedWindows is how many TCP connections offer no window.
 	closedWindows atomic.Int32
 
@@ -110,6 +111,7 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg:      cfg,
 		hashSeed: maphash.MakeSeed(),
+		out:      makeGate(),
 		addrs:    make(map[[16]byte]struct{}),
 		groups:   make(map[[16]byte]int),
 		flows:    makeFlowTable(),
@@ -162,8 +164,8 @@ func (h *Host) start() error {
 func like[T ~float64](sample T, v float64) T { return T(v) }
 
 // Close ends every socket (TCP connections with a reset), stops gVisor and
-// returns when no goroutine of the Host is left. Afterwards nothing is sent
-// and what is delivered is dropped.
+// returns when no goroutine of the Host is left. Afterwards Config.Output is
+// not called any more and what is delivered is dropped.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	if h.closed {
@@ -177,6 +179,7 @@ func (h *Host) Close() error {
 		e.shut()
 	}
 	h.stack.Destroy()
+	h.out.shut()
 	return nil
 }
 

@@ -125,7 +125,11 @@ func (h *Host) output(p *Packet) tcpip.Error {
 	if !h.cfg.NoFlowLabel {
 		be.PutUint32(network, be.Uint32(network)&^0xfffff|flow&0xfffff)
 	}
+	if !h.out.enter() {
+		return &tcpip.ErrNoNet{}
+	}
 	err := h.cfg.Output(p)
+	h.out.leave()
 	if err == nil {
 		return nil
 	}

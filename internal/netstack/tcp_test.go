@@ -312,6 +312,7 @@ func TestTCPListenerClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the connection waits for Accept", func() bool { return len(l.accepted) == 1 })
 	l.Close()
 	client.SetDeadline(time.Now().Add(10 * time.Second))
 	_, err = client.Read(make([]byte, 1))
