@@ -55,6 +55,11 @@ type Core struct {
 	cfg CoreConfig
 	now time.Time
 	out []CoreAction
+	// What is emitted when the step ends: the results, after the snapshot that
+	// they tell of. One snapshot serves all that happens in a step, save that
+	// an address leaves it before it leaves the sockets.
+	dones       []CoreAction
+	unpublished bool
 
 	dad       *dad.Machine
 	neighbors *nd.Neighbors
@@ -171,13 +176,22 @@ func (c *Core) Deadline() (t time.Time, ok bool) {
 	return t, ok
 }
 
+// take ends a step.
 func (c *Core) take() []CoreAction {
-	out := c.out
-	c.out = nil
+	c.publish()
+	out := append(c.out, c.dones...)
+	c.out, c.dones = nil, nil
 	return out
 }
 
 func (c *Core) emit(a CoreAction) { c.out = append(c.out, a) }
+
+func (c *Core) publish() {
+	if c.unpublished {
+		c.unpublished = false
+		c.emit(Publish{c.routes.Snapshot()})
+	}
+}
 
 func (c *Core) notify(ev Event) {
 	ev.Time = c.now
@@ -186,7 +200,7 @@ func (c *Core) notify(ev Event) {
 
 func (c *Core) done(id RequestID, err error) {
 	if id != 0 {
-		c.emit(Done{id, err})
+		c.dones = append(c.dones, Done{id, err})
 	}
 }
 

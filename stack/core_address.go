@@ -439,6 +439,7 @@ func (c *Core) withdraw(a *address) {
 	a.state = addressTesting
 	c.runRIB(c.routes.Step(c.now, rib.Withdraw{Addr: a.addr()}))
 	c.runND(c.neighbors.Step(c.now, nd.Yield{Addr: a.addr()}))
+	c.publish()
 	c.emit(Disable{a.addr()})
 }
 

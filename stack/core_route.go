@@ -31,7 +31,7 @@ func onLinkKey(p netip.Prefix) rib.Key {
 	return rib.Key{Prefix: p, Origin: rib.OnLink, Metric: rib.OnLinkMetric}
 }
 
-// runRIB reports route changes and publishes the new snapshot.
+// runRIB reports route changes; the new snapshot is published later.
 func (c *Core) runRIB(actions []rib.Action) {
 	for _, act := range actions {
 		switch act := act.(type) {
@@ -41,7 +41,7 @@ func (c *Core) runRIB(actions []rib.Action) {
 			c.notifyRoute(RouteRemoved, act.Route)
 		}
 	}
-	c.emit(Publish{c.routes.Snapshot()})
+	c.unpublished = true
 }
 
 func (c *Core) notifyRoute(t EventType, r rib.Route) {

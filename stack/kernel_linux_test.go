@@ -72,6 +72,10 @@ func newKernelNode(t *testing.T, cfg stack.InterfaceConfig) *kernelNode {
 func (k *kernelNode) kernelHas(prefix string) {
 	k.t.Helper()
 	k.ns.Run(k.t, "ip", "-6", "addr", "add", prefix, "dev", "tap0", "nodad")
+	addr, _, _ := strings.Cut(prefix, "/")
+	waitFor(k.t, "the kernel's route to its own address", func() bool { // which it makes some time later
+		return strings.Contains(k.ns.Run(k.t, "ip", "-6", "route", "show", "table", "local"), addr)
+	})
 }
 
 // pings fails unless the kernel's address answers us.
