@@ -20,6 +20,9 @@ type Counters struct {
 	// InTooBigs are the Packet Too Big messages that were obeyed, InBadTooBigs
 	// those that were not: below 1280, not below the MTU, or for no flow.
 	InTooBigs, InBadTooBigs uint64
+	// InQueueFull are small UDP datagrams that were dropped because many waited
+	// to be read already.
+	InQueueFull uint64
 	// InACKsAllowed are TCP acknowledgments that gVisor would have thrown away
 	// because the connection offered no window (RFC 9293, section 3.10.7.4).
 	InACKsAllowed uint64
@@ -32,9 +35,9 @@ type Counters struct {
 }
 
 type counters struct {
-	inControl, inDiscards, inIncomplete, inGroupEchos atomic.Uint64
-	inErrors, inBadErrors, inTooBigs, inBadTooBigs    atomic.Uint64
-	inACKsAllowed, outControl, outErrorsLimited       atomic.Uint64
+	inControl, inDiscards, inIncomplete, inGroupEchos        atomic.Uint64
+	inErrors, inBadErrors, inTooBigs, inBadTooBigs           atomic.Uint64
+	inQueueFull, inACKsAllowed, outControl, outErrorsLimited atomic.Uint64
 }
 
 // Counters returns what was counted so far.
@@ -49,6 +52,7 @@ func (h *Host) Counters() Counters {
 		InBadErrors:                c.inBadErrors.Load(),
 		InTooBigs:                  c.inTooBigs.Load(),
 		InBadTooBigs:               c.inBadTooBigs.Load(),
+		InQueueFull:                c.inQueueFull.Load(),
 		InACKsAllowed:              c.inACKsAllowed.Load(),
 		OutControl:                 c.outControl.Load(),
 		OutErrorsLimited:           c.outErrorsLimited.Load(),

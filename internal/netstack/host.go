@@ -37,7 +37,7 @@ type Config struct {
 	// Name is the interface's name: the zone of link-local addresses.
 	Name string
 	// MTU is the largest IPv6 packet that the link carries, in octets; 1280
-	// at least.
+	// at least. SetMTU lowers what is sent, not what is received.
 	MTU int
 	// GSOMaxSize is the largest IPv6 packet, in octets, that Output takes for
 	// cutting into TCP segments (Offload.SegmentSize). 0: every packet fits
@@ -320,10 +320,10 @@ func (h *Host) SetHopLimit(n uint8) {
 
 func (h *Host) hopLimit() uint8 { return uint8(h.hops.Load()) }
 
-// SetMTU sets the link MTU, at least 1280. When it falls, established TCP
-// connections are told.
+// SetMTU sets the largest IPv6 packet that is sent: 1280 at least, Config.MTU
+// at most, else EINVAL. When it falls, established TCP connections are told.
 func (h *Host) SetMTU(mtu int) error {
-	if mtu < minMTU || mtu > maxPacket {
+	if mtu < minMTU || mtu > h.cfg.MTU {
 		return fmt.Errorf("netstack: MTU %d: %w", mtu, syscall.EINVAL)
 	}
 	old := int(h.mtu.Swap(uint32(mtu)))
@@ -382,13 +382,6 @@ func needsZone(a netip.Addr) bool {
 // isUnicast reports whether a may be an address of a host.
 func isUnicast(a netip.Addr) bool {
 	return a.Is6() && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
-}
-
-// flowHash is a keyed hash of what a flow is (RFC 6437, section 3): the
-// addresses, the protocol and, if they are known, the ports.
-func (h *Host) flowHash(b []byte) uint32 {
-	sum := maphash.Bytes(h.hashSeed, b)
-	return uint32(sum ^ sum>>32)
 }
 
 var be = binary.BigEndian

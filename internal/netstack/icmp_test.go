@@ -346,6 +346,7 @@ func TestSetMTU(t *testing.T) {
 			}
 		}
 		wantErrno(t, p.a.SetMTU(1279), syscall.EINVAL)
+		wantErrno(t, p.a.SetMTU(9001), syscall.EINVAL)
 	}
 }
 

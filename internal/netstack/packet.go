@@ -1,6 +1,8 @@
 package netstack
 
 import (
+	"hash/maphash"
+
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -14,18 +16,22 @@ type Packet stack.PacketBuffer
 
 func (p *Packet) buffer() *stack.PacketBuffer { return (*stack.PacketBuffer)(p) }
 
-// network is the IPv6 header and the extension headers that gVisor put after
-// it.
-func (p *Packet) network() []byte { return p.buffer().NetworkHeader().Slice() }
+// headers are the IPv6 header and those that gVisor put after it. They lie in
+// the packet's first piece.
+func (p *Packet) headers() []byte {
+	views, skip := p.buffer().AsViewList()
+	b := views.Front().AsSlice()[skip:]
+	return b[len(p.buffer().LinkHeader().Slice()):]
+}
 
 // Src is the source address.
-func (p *Packet) Src() [16]byte { return [16]byte(p.network()[8:24]) }
+func (p *Packet) Src() [16]byte { return [16]byte(p.headers()[8:24]) }
 
 // Dst is the destination address.
-func (p *Packet) Dst() [16]byte { return [16]byte(p.network()[24:40]) }
+func (p *Packet) Dst() [16]byte { return [16]byte(p.headers()[24:40]) }
 
 // NextHeader is the Next Header field of the IPv6 header.
-func (p *Packet) NextHeader() uint8 { return p.network()[6] }
+func (p *Packet) NextHeader() uint8 { return p.headers()[6] }
 
 // Flow is a keyed hash of the packet's flow: addresses, protocol and ports, or
 // addresses and protocol for a fragment.
@@ -108,22 +114,22 @@ func (p *Packet) Release() { p.buffer().DecRef() }
 
 // output is where every packet of gVisor and of this package leaves.
 func (h *Host) output(p *Packet) tcpip.Error {
-	network := p.network()
-	if len(network) < header.IPv6MinimumSize {
-		return &tcpip.ErrMalformedHeader{}
+	headers := p.headers()
+	switch headers[6] {
+	case protoTCP:
+		h.watchWindow(p, headers[ipv6Size:])
+	case protoUDP:
+	default:
+		if sendsControl(p) {
+			// Neighbor Discovery and MLD are the caller's alone.
+			h.counters.outControl.Add(1)
+			return nil
+		}
 	}
-	if sendsControl(p) {
-		// Neighbor Discovery and MLD are the caller's alone.
-		h.counters.outControl.Add(1)
-		return nil
-	}
-	if network[6] == protoTCP {
-		h.watchWindow(p)
-	}
-	flow := h.flowOf(p)
+	flow := h.flowHash(headers)
 	p.buffer().Hash = flow
 	if !h.cfg.NoFlowLabel {
-		be.PutUint32(network, be.Uint32(network)&^0xfffff|flow&0xfffff)
+		be.PutUint32(headers, be.Uint32(headers)&^0xfffff|flow&0xfffff)
 	}
 	if !h.out.enter() {
 		return &tcpip.ErrNoNet{}
@@ -138,16 +144,17 @@ func (h *Host) output(p *Packet) tcpip.Error {
 	return tcpipError(errno)
 }
 
-// flowOf hashes the addresses, the protocol and the ports of p.
-func (h *Host) flowOf(p *Packet) uint32 {
-	network, transport := p.network(), p.buffer().TransportHeader().Slice()
+// flowHash is a keyed hash of what a flow is (RFC 6437, section 3): the
+// addresses, the protocol and, if they are known, the ports.
+func (h *Host) flowHash(headers []byte) uint32 {
 	var key [37]byte
-	copy(key[0:32], network[8:40])
-	key[32] = network[6]
-	if len(transport) >= 4 && (network[6] == uint8(header.TCPProtocolNumber) || network[6] == uint8(header.UDPProtocolNumber)) {
-		copy(key[33:37], transport[0:4])
+	copy(key[0:32], headers[8:40])
+	key[32] = headers[6]
+	if key[32] == protoTCP || key[32] == protoUDP {
+		copy(key[33:37], headers[ipv6Size:])
 	}
-	return h.flowHash(key[:])
+	sum := maphash.Bytes(h.hashSeed, key[:])
+	return uint32(sum ^ sum>>32)
 }
 
 // sendsControl reports whether p is a Neighbor Discovery or MLD message.

@@ -25,11 +25,11 @@ type RxBuffer struct {
 }
 
 // NewRxBuffer makes room for frames of the largest size that the host can
-// meet: of the MTU, or with GSOMaxSize of the largest IPv6 packet.
+// meet: of Config.MTU, or with GSOMaxSize of the largest IPv6 packet.
 func (h *Host) NewRxBuffer() *RxBuffer {
 	room := ethernetSize + maxPacket
 	if h.cfg.GSOMaxSize == 0 {
-		room = ethernetSize + int(h.mtu.Load())
+		room = ethernetSize + h.cfg.MTU
 	}
 	b := &RxBuffer{host: h}
 	for i := 0; room > 0; i++ {
@@ -111,8 +111,8 @@ func (b *RxBuffer) Deliver(n int, checksumValid bool) {
 	if !h.admit(packet, w, kind) {
 		return
 	}
-	if packet[6] == protoTCP && h.closedWindows.Load() > 0 {
-		h.allowACK(packet)
+	if !h.prepare(packet) {
+		return
 	}
 	payload := b.take(n)
 	payload.TrimFront(ethernetSize)
@@ -156,11 +156,28 @@ func (h *Host) DeliverBytes(packet []byte) {
 	if !h.admit(packet, w, kind) {
 		return
 	}
-	if packet[6] == protoTCP && h.closedWindows.Load() > 0 {
-		packet = bytes.Clone(packet)
-		h.allowACK(packet)
+	packet = bytes.Clone(packet)
+	if h.prepare(packet) {
+		h.deliver(buffer.MakeWithData(packet), false)
 	}
-	h.deliver(buffer.MakeWithData(packet), false)
+}
+
+// prepare does what gVisor's TCP and UDP fail to do, if packet, of which at
+// least the first part is given, is such a case. It reports whether the packet
+// goes on.
+func (h *Host) prepare(packet []byte) bool {
+	switch packet[6] {
+	case protoTCP:
+		if h.closedWindows.Load() > 0 {
+			h.allowACK(packet)
+		}
+	case protoUDP:
+		if be.Uint16(packet[4:6]) < smallDatagram && !h.roomFor(packet) {
+			h.counters.inQueueFull.Add(1)
+			return false
+		}
+	}
+	return true
 }
 
 // deliver hands a packet to gVisor. It does not go by way of gVisor's NIC,

@@ -11,6 +11,20 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 )
 
+const (
+	// smallDatagram is the size of datagrams, in octets with their header, that
+	// are counted as well as weighed while they wait to be read. gVisor weighs
+	// their data only: an empty one costs nothing, so that anybody could fill
+	// the memory with them.
+	smallDatagram = 512
+	// datagramCost is what one that waits is taken to cost at least.
+	datagramCost = 256
+)
+
+// udpBuffer is how many octets of data wait to be read, or to be sent, at most,
+// unless the user says otherwise. It is what Linux has.
+const udpBuffer = 208 << 10
+
 // maxPeerErrors bounds how many peers of an unconnected socket have an error
 // waiting.
 const maxPeerErrors = 64
@@ -26,6 +40,9 @@ type UDPConn struct {
 	key           flowKey
 	local, remote netip.AddrPort // remote is invalid if not connected
 	to            tcpip.FullAddress
+
+	stats *tcpip.TransportEndpointStats
+	reads atomic.Uint64 // datagrams taken from gVisor
 
 	filter atomic.Pointer[func(src, group netip.Addr) bool]
 
@@ -119,7 +136,31 @@ func (c *UDPConn) bind(local netip.AddrPort) error {
 	options.SetReceiveHopLimit(true)
 	options.SetReceiveTClass(true)
 	options.SetIPv6ReceivePacketInfo(true)
+	options.SetReceiveBufferSize(udpBuffer, false)
+	options.SetSendBufferSize(udpBuffer, false)
+	c.stats, _ = c.ep.Stats().(*tcpip.TransportEndpointStats)
 	return nil
+}
+
+// hasRoom reports whether one more datagram may wait to be read.
+func (c *UDPConn) hasRoom() bool {
+	waiting := c.stats.PacketsReceived.Value() - c.stats.ReceiveErrors.ReceiveBufferOverflow.Value() -
+		c.stats.ReceiveErrors.ClosedReceiver.Value() - c.reads.Load()
+	return int64(waiting)*datagramCost < c.ep.SocketOptions().GetReceiveBufferSize()
+}
+
+// roomFor reports whether there is room for packet, a UDP datagram without
+// extension headers of which the first part is given.
+func (h *Host) roomFor(packet []byte) bool {
+	if len(packet) < ipv6Size+8 {
+		return true // gVisor drops it
+	}
+	c, ok := h.flowOwner(flowKey{
+		local: [16]byte(packet[24:40]), localPort: be.Uint16(packet[ipv6Size+2:]),
+		remote: [16]byte(packet[8:24]), remotePort: be.Uint16(packet[ipv6Size:]),
+		proto: protoUDP,
+	}, true).(*UDPConn)
+	return !ok || c.hasRoom()
 }
 
 func (c *UDPConn) start() error {
@@ -175,6 +216,7 @@ func (c *UDPConn) read(b []byte) (int, Meta, error) {
 		res, err := c.ep.Read(&c.dst, tcpip.ReadOptions{NeedRemoteAddr: true})
 		switch err.(type) {
 		case nil, *tcpip.ErrBadBuffer: // the latter for a b without room
+			c.reads.Add(1)
 			m := c.meta(&res)
 			if c.wanted(m) {
 				return res.Count, m, nil

@@ -258,6 +258,44 @@ func TestUDPBadDestinations(t *testing.T) {
 	wantErrno(t, err, syscall.EADDRINUSE)
 }
 
+// TestUDPQueue: datagrams that nobody reads are bounded in number also if they
+// are small, and reading makes room.
+func TestUDPQueue(t *testing.T) {
+	p := newPair(t)
+	server := listenUDP(t, p.b, anyAddr)
+	other := listenUDP(t, p.b, anyAddr)
+	for _, size := range []int{0, 1, 400} {
+		send := func(n int, to *UDPConn) {
+			packet := ip(addrA, addrB, 64, protoUDP, udpMessage(port(addrA, 1), port(addrB, to.local.Port()), make([]byte, size)))
+			for range n {
+				p.b.DeliverBytes(packet)
+			}
+		}
+		drain := func() (n int) {
+			for {
+				server.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+				if _, err := server.Read(nil); err != nil {
+					return n
+				}
+				n++
+			}
+		}
+		for range 2 {
+			const sent = 5000
+			before := p.b.Counters().InQueueFull
+			send(sent, server)
+			send(1, other)
+			got, dropped := drain(), int(p.b.Counters().InQueueFull-before)
+			if limit := udpBuffer/max(datagramCost, size) + 1; got > limit || got < limit/2 || size < datagramCost && got+dropped != sent {
+				t.Errorf("%d octets: %d of %d wait, %d were dropped, want %d at most", size, got, sent, dropped, limit)
+			}
+			if _, err := other.Read(nil); err != nil {
+				t.Errorf("%d octets: another socket: %v", size, err)
+			}
+		}
+	}
+}
+
 // TestDeadlines: what net.Conn says of deadlines, for each kind of socket.
 func TestDeadlines(t *testing.T) {
 	p := newPair(t)

@@ -28,11 +28,7 @@ const windowClosed = 1 << 32
 
 // watchWindow notes whether the connection of p, a TCP segment on its way out,
 // offers a window. As long as all connections do it costs next to nothing.
-func (h *Host) watchWindow(p *Packet) {
-	segment := header.TCP(p.buffer().TransportHeader().Slice())
-	if len(segment) < header.TCPMinimumSize {
-		return
-	}
+func (h *Host) watchWindow(p *Packet, segment header.TCP) {
 	const special = header.TCPFlagSyn | header.TCPFlagRst
 	offers := segment.WindowSize() > 0
 	if offers && h.closedWindows.Load() == 0 || segment.Flags()&special != 0 {

@@ -43,6 +43,7 @@ type wire struct {
 	mu     sync.Mutex
 	filter func(f wireFrame) bool // drops the frames for which it is false
 	log    []wireFrame
+	quiet  bool // nothing is logged
 	sent   atomic.Int64
 	err    atomic.Pointer[syscall.Errno]
 	done   chan struct{}
@@ -65,7 +66,9 @@ func (w *wire) output(p *Packet) error {
 	}
 	w.sent.Add(1)
 	w.mu.Lock()
-	w.log = append(w.log, f)
+	if !w.quiet {
+		w.log = append(w.log, f)
+	}
 	keep := w.filter == nil || w.filter(f)
 	w.mu.Unlock()
 	if !keep {
