@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"internal/control":   {"nd", "dad", "mld", "rib", "stack"},
 	"internal/decode":    {"nd", "mld"},
 	"internal/demo":      {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
-	"internal/services":  {},
+	"internal/services":  {"stack"},
 	"internal/netnstest": {},
 	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "internal/..."},
 	"examples/...":       {"nd", "dad", "stack", "tap"},
