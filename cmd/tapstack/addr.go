@@ -115,11 +115,12 @@ interrupted or timed out command takes the address away again.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&a.file, "file", "f", "", "add what `FILE` lists, one PREFIX a line, # begins a comment; - is standard input")
-	f.StringVar(&a.dad, "dad", "normal", "test with DAD: `normal`, optimistic (usable meanwhile, RFC 4429) or off")
+	f.StringVar(&a.dad, "dad", "normal", "`MODE` of the test: normal, optimistic (usable meanwhile, RFC 4429) or off")
 	f.DurationVar(&a.timeout, "timeout", 0, "give up after `D` and take the address away again; 0 waits for ever")
 	f.BoolVar(&a.noWait, "no-wait", false, "return at once; the result is an event of \"tapstack monitor\"")
-	f.Var(&a.preferred, "preferred", "preferred lifetime, a `D`uration or forever; 0 makes it deprecated (default that of --valid)")
-	f.Var(&a.valid, "valid", "valid lifetime, a `D`uration or forever")
+	f.Var(&a.preferred, "preferred", "preferred lifetime `D`: seconds, a duration or forever; 0 makes the address deprecated (default: that of --valid)")
+	f.Lookup("preferred").DefValue = "" // its text says it
+	f.Var(&a.valid, "valid", "valid lifetime `D`: seconds, a duration or forever")
 	f.BoolVar(&a.noPrefixRoute, "noprefixroute", false, "do not state that the prefix is on-link")
 	f.BoolVar(&a.anycast, "anycast", false, "an anycast address: no DAD, never a source")
 	cmd.RegisterFlagCompletionFunc("dad", cobra.FixedCompletions([]string{"normal", "optimistic", "off"}, cobra.ShellCompDirectiveNoFileComp))
@@ -304,7 +305,7 @@ func (a *addrAdd) watch(cmd *cobra.Command, c *control.Client, reqs []control.Ne
 // terminal is w if that is a terminal, else nil.
 func terminal(w io.Writer) io.Writer {
 	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			return f
 		}
 	}

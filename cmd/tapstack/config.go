@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,13 +51,15 @@ func readConfig(cmd *cobra.Command, path string) error {
 	return nil
 }
 
+// comment is where a comment begins: not within a value like fe80::1#2.
+var comment = regexp.MustCompile(`(^|\s)#`)
+
 // configLine parses "key value", "key = value" or "key"; a comment or an empty
 // line has no key.
 func configLine(line string) (key, value string) {
-	if strings.HasPrefix(strings.TrimSpace(line), "#") {
-		return "", ""
+	if i := comment.FindStringIndex(line); i != nil {
+		line = line[:i[0]]
 	}
-	line, _, _ = strings.Cut(line, " #")
 	line = strings.TrimSpace(line)
 	end := strings.IndexAny(line, " \t=")
 	if end < 0 {

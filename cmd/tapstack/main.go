@@ -37,6 +37,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	addCompletion(root)
 	// Cobra finds fault with flags and arguments before it runs a command, so
 	// what fails without a command running is a usage error.
 	running := false
@@ -100,16 +101,31 @@ has ended, and a duplicate leaves nothing behind.`,
   sudo tapstack run --tap tap0           # a host on a TAP
   sudo tapstack addr add 2001:db8::5/64  # give it an address
   sudo tapstack addr show`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              noCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun(), newAddr(), newRoute(), newNeigh(), newMaddr(), newLink(),
 		newMonitor(), newPing(), newDemo(), newVersion(), newMan())
 	return root
+}
+
+// addCompletion adds Cobra's completion command, which keeps the output that
+// root has now, and gives it what our commands have: examples, and an error
+// for a misspelt subcommand.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	c, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		panic(err) // Cobra has just added it
+	}
+	c.Args, c.RunE = noCommand, root.RunE
+	c.Example = "  source <(tapstack completion bash)"
+	for _, shell := range c.Commands() {
+		shell.Example = "  tapstack completion " + shell.Name()
+	}
 }
 
 // noCommand refuses the arguments of a command that has subcommands: they are

@@ -29,8 +29,9 @@ type runFlags struct {
 	up, keepGoing, verbose               bool
 }
 
-func newRun() *cobra.Command {
-	f := new(runFlags)
+func newRun() *cobra.Command { return newRunCommand(new(runFlags)) }
+
+func newRunCommand(f *runFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --tap NAME",
 		Short: "Be an IPv6 host on a TAP, until interrupted",
@@ -63,19 +64,19 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	flags.IntVar(&f.mtu, "mtu", 0, "set the MTU to `N` octets (default: as it is)")
 	flags.StringArrayVar(&f.addrs, "addr", nil, "add the address `PREFIX` (repeatable)")
 	flags.StringArrayVar(&f.routes, "route", nil, "add the route `PREFIX[,via ADDR]` (repeatable)")
-	flags.StringVar(&f.profile, "profile", "current", "behave as `rfc2462`, rfc4862 or current asks")
+	flags.StringVar(&f.profile, "profile", "current", "behave as the RFCs of `NAME` ask: rfc2462, rfc4862 or current")
 	flags.StringArrayVar(&f.knobs, "set", nil, "change one knob of the profile, `KNOB=VALUE` (repeatable); \"help\" lists them")
 	flags.IntVar(&f.dadTransmits, "dad-transmits", 1, "send `N` probes for an address; 0 turns DAD off")
-	flags.StringSliceVar(&f.services, "services", nil, "run `echo`, discard, chargen (RFC 862, 863, 864), a list parted by commas")
+	flags.StringSliceVar(&f.services, "services", nil, "run the services of `LIST`, parted by commas: echo, discard, chargen (RFC 862, 863, 864)")
 	flags.StringVar(&f.control, "control", "", "control socket, a `PATH` (env TAPSTACK_CONTROL)")
 	flags.StringVar(&f.pcap, "pcap", "", "record all frames in `FILE`, as pcapng")
-	flags.StringVar(&f.backend, "backend", "auto", "drive the TAP by `auto`, linux or water")
-	flags.StringVar(&f.offload, "offload", "on", "let TCP segments of up to 64 KiB cross the TAP, `on` or off")
+	flags.StringVar(&f.backend, "backend", "auto", "drive the TAP by `NAME`: auto, linux or water")
+	flags.StringVar(&f.offload, "offload", "on", "let TCP segments of up to 64 KiB cross the TAP: `on|off`")
 	flags.StringVar(&f.config, "config", "", "read flags from `FILE`")
 	flags.BoolVar(&f.up, "up", true, "bring the kernel's side of the TAP up")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "go on if an address of --addr is a duplicate")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
-	flags.StringVar(&f.logFormat, "log-format", "text", "log as `text` or json")
+	flags.StringVar(&f.logFormat, "log-format", "text", "log in `FORMAT`: text or json")
 	for name, values := range map[string][]string{
 		"profile": {"rfc2462", "rfc4862", "current"}, "services": {"echo", "discard", "chargen"},
 		"backend": {"auto", "linux", "water"}, "offload": {"on", "off"}, "log-format": {"text", "json"},
@@ -299,7 +300,7 @@ func (s *settings) start(cmd *cobra.Command) (_ *host, err error) {
 			return nil, err
 		}
 	}
-	if h.services, err = services.Start(sockets{h.stack}, s.services...); err != nil {
+	if h.services, err = services.Start(services.On(h.stack), s.services...); err != nil {
 		return nil, fmt.Errorf("services: %w", err)
 	}
 	h.server = control.NewServer(h.stack, version())

@@ -1,0 +1,81 @@
+package demo
+
+// tapStory is what TAP tells.
+const tapStory = `Two hosts, the Linux kernel (02:00:00:00:00:0a) and tapstack, which is this
+process (02:00:00:00:00:0b), share one Ethernet link, the TAP tapstack-demo:
+
+  # ip link set tapstack-demo address 02:00:00:00:00:0a
+
+  # ip link set tapstack-demo up
+
+1. The kernel gets the address 2001:db8::5/64:
+
+  # ip -6 addr add 2001:db8::5/64 dev tapstack-demo nodad
+
+So far tapstack has only the link-local address that it made itself:
+
+  address  fe80::ff:fe00:b/64   preferred
+  route    fe80::/64            on-link, held by address fe80::ff:fe00:b
+  route    fe80::ff:fe00:b/128  local, held by address fe80::ff:fe00:b
+  group    ff02::1              held by node
+  group    ff02::1:ff00:b       held by address fe80::ff:fe00:b
+
+2. tapstack adds 2001:db8::6/64, which nobody has.
+
+Before it uses the address it asks the link whether somebody has it: this is
+Duplicate Address Detection (DAD). For a second it waits for an answer.
+
+On the wire (reports are sent twice; the repeats are not shown):
+
+  0.000s  tapstack  MLDv2 report: join ff02::1:ff00:6 (TO_EX)
+                    fe80::ff:fe00:b > ff02::16  "I listen to this address's group from now on."
+  0.000s  tapstack  neighbor solicitation for 2001:db8::6 (DAD probe) nonce=N
+                    :: > ff02::1:ff00:6  "Has anybody this address?"
+
+No answer came: the address is assigned.
+
+Now tapstack has it, and with it two routes and a group:
+
+  address  fe80::ff:fe00:b/64   preferred
+  address  2001:db8::6/64       preferred
+  route    2001:db8::/64        on-link, held by address 2001:db8::6
+  route    2001:db8::6/128      local, held by address 2001:db8::6
+  route    fe80::/64            on-link, held by address fe80::ff:fe00:b
+  route    fe80::ff:fe00:b/128  local, held by address fe80::ff:fe00:b
+  group    ff02::1              held by node
+  group    ff02::1:ff00:6       held by address 2001:db8::6
+  group    ff02::1:ff00:b       held by address fe80::ff:fe00:b
+
+3. tapstack adds 2001:db8::5/64, which the kernel has.
+
+On the wire (reports are sent twice; the repeats are not shown):
+
+  0.000s  tapstack  MLDv2 report: join ff02::1:ff00:5 (TO_EX)
+                    fe80::ff:fe00:b > ff02::16  "I listen to this address's group from now on."
+  0.000s  tapstack  neighbor solicitation for 2001:db8::5 (DAD probe) nonce=N
+                    :: > ff02::1:ff00:5  "Has anybody this address?"
+  0.000s  kernel    neighbor advertisement of 2001:db8::5 at 02:00:00:00:00:0a override
+                    2001:db8::5 > ff02::1  "Yes, I have."
+  0.000s  tapstack  MLDv2 report: leave ff02::1:ff00:5 (TO_IN)
+                    fe80::ff:fe00:b > ff02::16  "I do not listen to it any more."
+
+There was an answer. The address is not added, and the error says whose it is:
+
+  add 2001:db8::5 on tapstack-demo: duplicate address: in use by 02:00:00:00:00:0a (neighbor advertisement)
+
+Nothing of it is left: tapstack has what it had before:
+
+  address  fe80::ff:fe00:b/64   preferred
+  address  2001:db8::6/64       preferred
+  route    2001:db8::/64        on-link, held by address 2001:db8::6
+  route    2001:db8::6/128      local, held by address 2001:db8::6
+  route    fe80::/64            on-link, held by address fe80::ff:fe00:b
+  route    fe80::ff:fe00:b/128  local, held by address fe80::ff:fe00:b
+  group    ff02::1              held by node
+  group    ff02::1:ff00:6       held by address 2001:db8::6
+  group    ff02::1:ff00:b       held by address fe80::ff:fe00:b
+
+Verdict: as it should be. The unique address was assigned, the duplicate was
+refused, its owner is known, and addresses, routes and groups are as before.
+
+`
