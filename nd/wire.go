@@ -47,12 +47,13 @@ type layout struct {
 	length  int    // of the part before the options, in octets
 }
 
+// layouts are the types that Parse knows, by type.
 var layouts = [...]layout{
-	typeRouterSolicit - typeRouterSolicit:   {"RFC 4861, section 6.1.1", 8},
-	typeRouterAdvert - typeRouterSolicit:    {"RFC 4861, section 6.1.2", 16},
-	typeNeighborSolicit - typeRouterSolicit: {"RFC 4861, section 7.1.1", 24},
-	typeNeighborAdvert - typeRouterSolicit:  {"RFC 4861, section 7.1.2", 24},
-	typeRedirect - typeRouterSolicit:        {"RFC 4861, section 8.1", 40},
+	typeRouterSolicit:   {"RFC 4861, section 6.1.1", 8},
+	typeRouterAdvert:    {"RFC 4861, section 6.1.2", 16},
+	typeNeighborSolicit: {"RFC 4861, section 7.1.1", 24},
+	typeNeighborAdvert:  {"RFC 4861, section 7.1.2", 24},
+	typeRedirect:        {"RFC 4861, section 8.1", 40},
 }
 
 // Parse decodes the ICMPv6 message b, which came in a packet with the given
@@ -75,7 +76,7 @@ func Parse(h Header, hopLimit uint8, b []byte) (Message, error) {
 	if b[0] < typeRouterSolicit || b[0] > typeRedirect {
 		return nil, ErrType
 	}
-	l := layouts[b[0]-typeRouterSolicit]
+	l := layouts[b[0]]
 	if err := checkHeader(l, h, hopLimit, b); err != nil {
 		return nil, err
 	}

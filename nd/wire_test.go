@@ -456,7 +456,7 @@ func TestNDV_R04_ReservedFieldsAndUnknownOptionsAreIgnored(t *testing.T) {
 			b[5] |= 0x07
 		}
 		if b[0] != typeRouterAdvert { // which lists the options that it does not know
-			at := layouts[b[0]-typeRouterSolicit].length
+			at := layouts[b[0]].length
 			tail := bytes.Clone(b[at:])
 			b = append(b[:at], 200, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 			b = append(b, optMTU, 1, 0, 0, 0, 0, 5, 0) // known, but not for this message
