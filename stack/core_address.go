@@ -1,15 +1,11 @@
 package stack
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/tapstack/tapstack/dad"
-	"github.com/tapstack/tapstack/mld"
 	"github.com/tapstack/tapstack/nd"
 	"github.com/tapstack/tapstack/rib"
 )
@@ -55,128 +51,6 @@ type Failure struct {
 	Time      time.Time
 	Interface string
 	Duplicate dad.DuplicateError
-}
-
-// addressPhase is how far an address has come. Only enabled addresses exist
-// outside the Core and dad.
-type addressPhase uint8
-
-const (
-	addressWaiting addressPhase = iota // for the link, for IPv6, or for a retry
-	addressTesting
-	addressOptimistic
-	addressAssigned
-)
-
-// address is one record of the address table.
-type address struct {
-	cfg        AddressConfig
-	origin     AddressOrigin
-	state      addressPhase
-	deprecated bool
-	kept       bool // it was assigned once, so it runs DAD again at link up
-	request    RequestID
-	seq        uint64
-	preferred  time.Time // zero: infinite
-	valid      time.Time
-}
-
-func (a *address) addr() netip.Addr { return a.cfg.Prefix.Addr() }
-
-func (a *address) enabled() bool { return a.state >= addressOptimistic }
-
-func (a *address) isLinkLocal() bool { return a.addr().IsLinkLocalUnicast() }
-
-func (a *address) view() Address {
-	v := Address{
-		Prefix: a.cfg.Prefix, Origin: a.origin, Anycast: a.cfg.Anycast,
-		PreferredUntil: a.preferred, ValidUntil: a.valid,
-	}
-	switch {
-	case a.state == addressOptimistic:
-		v.State = Optimistic
-	case a.state == addressAssigned && a.deprecated:
-		v.State = Deprecated
-	case a.state == addressAssigned:
-		v.State = Preferred
-	}
-	return v
-}
-
-// addressTable is the addresses of the interface in the order of their adding.
-type addressTable struct {
-	byAddr map[netip.Addr]*address
-	byID   map[RequestID]*address // those with a pending add
-	seq    uint64
-}
-
-func newAddressTable() addressTable {
-	return addressTable{byAddr: make(map[netip.Addr]*address), byID: make(map[RequestID]*address)}
-}
-
-func (t *addressTable) get(a netip.Addr) (*address, bool) {
-	r, ok := t.byAddr[a]
-	return r, ok
-}
-
-func (t *addressTable) insert(a *address) {
-	t.seq++
-	a.seq = t.seq
-	t.byAddr[a.addr()] = a
-	if a.request != 0 {
-		t.byID[a.request] = a
-	}
-}
-
-func (t *addressTable) delete(a *address) { delete(t.byAddr, a.addr()) }
-
-// inOrder lists every record; the caller may delete while it goes through.
-func (t *addressTable) inOrder() []*address {
-	all := make([]*address, 0, len(t.byAddr))
-	for _, a := range t.byAddr {
-		all = append(all, a)
-	}
-	slices.SortFunc(all, func(a, b *address) int { return cmp.Compare(a.seq, b.seq) })
-	return all
-}
-
-func (t *addressTable) waiting() []*address {
-	return slices.DeleteFunc(t.inOrder(), func(a *address) bool { return a.state != addressWaiting })
-}
-
-// configuredAddresses are those that the configuration names: they come back
-// at each link up, whatever came of them before.
-type configuredAddresses struct {
-	order  []AddRequest
-	byAddr map[netip.Addr]bool
-}
-
-func (s *configuredAddresses) add(r AddRequest) {
-	if s.byAddr == nil {
-		s.byAddr = make(map[netip.Addr]bool)
-	}
-	r.ID = 0
-	s.order = append(s.order, r)
-	s.byAddr[r.Prefix.Addr()] = true
-}
-
-func (s *configuredAddresses) has(a netip.Addr) bool { return s.byAddr[a] }
-
-func (s *configuredAddresses) remove(a netip.Addr) {
-	if s.byAddr[a] {
-		delete(s.byAddr, a)
-		s.order = slices.DeleteFunc(s.order, func(r AddRequest) bool { return r.Prefix.Addr() == a })
-	}
-}
-
-// absent lists those that the table does not hold.
-func (s *configuredAddresses) absent(t *addressTable) (rs []AddRequest) {
-	for _, r := range s.order {
-		if _, ok := t.get(r.Prefix.Addr()); !ok {
-			rs = append(rs, r)
-		}
-	}
-	return rs
 }
 
 // addressTimer is a timer of one address.
@@ -326,139 +200,6 @@ func LinkLocalAddr(l nd.LinkAddr) netip.Addr {
 	})
 }
 
-func (c *Core) startDAD(start []*address) {
-	var actions []dad.Action
-	for _, a := range start {
-		a.state = addressTesting
-		actions = append(actions, c.dad.Step(c.now, dad.Start{
-			Addr: a.addr(), Mode: a.cfg.DAD, Anycast: a.cfg.Anycast, First: !c.sent,
-		})...)
-		if c.dad.State(a.addr()) != dad.Assigned {
-			c.notify(Event{Type: AddressTentative, Address: a.addr(), Prefix: a.cfg.Prefix})
-		}
-	}
-	c.runDAD(actions)
-}
-
-// runDAD carries out what dad decided at one moment. A lost address is
-// withdrawn before anything is sent; then the group changes of all addresses
-// are reported together, which also puts each report before its probe.
-func (c *Core) runDAD(actions []dad.Action) {
-	var changes mld.Changes
-	change := func(op mld.Op, addr, group netip.Addr) {
-		holder := mld.Holder{Kind: mld.HolderAddress, Addr: addr}
-		changes = append(changes, mld.Change{Op: op, Group: group, Holder: holder})
-	}
-	for _, act := range actions {
-		switch act := act.(type) {
-		case dad.Listen:
-			change(mld.OpListen, act.Addr, act.Group)
-		case dad.Join:
-			change(mld.OpJoin, act.Addr, act.Group)
-		case dad.Leave:
-			change(mld.OpLeave, act.Addr, act.Group)
-		case dad.Reject:
-			c.withdrawLost(act.Duplicate.Addr)
-		case dad.Fail:
-			c.withdrawLost(act.Addr)
-		}
-	}
-	if len(changes) > 0 {
-		c.runMLD(c.groups.Step(c.now, changes))
-	}
-	for _, act := range actions {
-		switch act := act.(type) {
-		case dad.Probe:
-			c.sendProbe(act)
-		case dad.Assign:
-			c.assign(act.Addr, act.Optimistic)
-		case dad.Reject:
-			c.reject(act.Duplicate)
-		case dad.Fail:
-			c.failed(act.Addr)
-		case dad.Looped:
-			c.counters.LoopedProbes += uint64(act.Probes)
-			c.notify(Event{Type: DADLooped, Address: act.Addr, Reason: "its own probes come back from the link; testing goes on until they stop or the address is accepted by hand"})
-		}
-	}
-}
-
-func (c *Core) withdrawLost(addr netip.Addr) {
-	if a, ok := c.addresses.get(addr); ok {
-		c.withdraw(a)
-	}
-}
-
-func (c *Core) sendProbe(p dad.Probe) {
-	c.sendND(netip.IPv6Unspecified(), p.Group, nd.LinkAddr{}, &nd.NeighborSolicit{Target: p.Addr, Nonce: p.Nonce}, p.Addr)
-}
-
-// assign makes an address usable: for sockets, for defence, then for source
-// selection and routes.
-func (c *Core) assign(addr netip.Addr, optimistic bool) {
-	a, ok := c.addresses.get(addr)
-	if !ok {
-		panic("stack: dad assigned an unknown address " + addr.String())
-	}
-	if !a.enabled() {
-		c.emit(Enable{addr})
-	}
-	a.state = addressAssigned
-	if optimistic {
-		a.state = addressOptimistic
-	}
-	c.spread(a)
-	c.notify(Event{Type: AddressAssigned, Address: addr, Prefix: a.cfg.Prefix, State: a.view().State.String()})
-	if optimistic {
-		return
-	}
-	a.kept = true
-	c.settle(a, nil)
-	if a.isLinkLocal() && !a.cfg.Anycast {
-		c.linkLocals = append(c.linkLocals, addr)
-		c.setReportSource()
-	}
-}
-
-// spread tells rib and nd what an enabled address is.
-func (c *Core) spread(a *address) {
-	optimistic := a.state == addressOptimistic
-	c.runRIB(c.routes.Step(c.now, rib.Assign{
-		Addr: a.addr(), PrefixLen: a.cfg.Prefix.Bits(), OnLink: a.cfg.OnLink,
-		Deprecated: a.deprecated, Optimistic: optimistic, Anycast: a.cfg.Anycast,
-	}))
-	c.runND(c.neighbors.Step(c.now, nd.Defend{Addr: a.addr(), Anycast: a.cfg.Anycast, Optimistic: optimistic}))
-}
-
-// withdraw takes an enabled address out of use, in the order source
-// selection, routes, defence, sockets.
-func (c *Core) withdraw(a *address) {
-	if !a.enabled() {
-		return
-	}
-	a.state = addressTesting
-	c.runRIB(c.routes.Step(c.now, rib.Withdraw{Addr: a.addr()}))
-	c.runND(c.neighbors.Step(c.now, nd.Yield{Addr: a.addr()}))
-	c.publish()
-	c.emit(Disable{a.addr()})
-}
-
-// setReportSource gives mld the oldest assigned link-local address
-// (RFC 3590, section 4).
-func (c *Core) setReportSource() {
-	for len(c.linkLocals) > 0 {
-		if a, ok := c.addresses.get(c.linkLocals[0]); ok && a.state == addressAssigned {
-			break
-		}
-		c.linkLocals = c.linkLocals[1:]
-	}
-	source := netip.IPv6Unspecified()
-	if len(c.linkLocals) > 0 {
-		source = c.linkLocals[0]
-	}
-	c.runMLD(c.groups.Step(c.now, mld.SetLinkLocal{Addr: source}))
-}
-
 // settle ends the pending add of an address.
 func (c *Core) settle(a *address, err error) {
 	if a.request != 0 {
@@ -482,59 +223,6 @@ func (c *Core) forget(a *address, err error) {
 		c.setReportSource()
 	}
 	c.settle(a, err)
-}
-
-// reject is RFC 4862, section 5.4.5: the address vanishes; an event, a counter
-// and a line of history remain.
-func (c *Core) reject(dup *dad.DuplicateError) {
-	a, ok := c.addresses.get(dup.Addr)
-	if !ok {
-		panic("stack: dad rejected an unknown address " + dup.Addr.String())
-	}
-	c.counters.Duplicates++
-	if len(c.failures) == c.cfg.MaxFailures {
-		c.failures = c.failures[1:]
-	}
-	c.failures = append(c.failures, Failure{Time: c.now, Duplicate: *dup})
-	c.notify(Event{Type: AddressDuplicate, Address: dup.Addr, Prefix: a.cfg.Prefix, LinkAddr: dup.LinkAddr, Reason: dup.Evidence.String()})
-	c.forget(a, dup)
-	if a.origin == OriginLinkLocal && c.cfg.Profile.disablesIPv6() {
-		c.disableIPv6(dup.Addr)
-	}
-}
-
-// probeFailed says that the link refused a probe.
-func (c *Core) probeFailed(ev ProbeFailed) {
-	a, ok := c.addresses.get(ev.Addr)
-	if !ok || a.state == addressWaiting {
-		return
-	}
-	if a.request != 0 {
-		err := fmt.Errorf("the probe could not be sent: %w", ev.Err)
-		if ev.Err == nil {
-			err = errors.New("the probe could not be sent")
-		}
-		c.settle(a, err)
-	}
-	c.runDAD(c.dad.Step(c.now, dad.SendFailed{Addr: ev.Addr}))
-}
-
-// failed ends an attempt whose probe was not sent. An address that was added
-// by a call goes, for its caller has been told; one that the interface or the
-// configuration wants is tried again.
-func (c *Core) failed(addr netip.Addr) {
-	a, ok := c.addresses.get(addr)
-	if !ok {
-		panic("stack: dad gave up an unknown address " + addr.String())
-	}
-	c.counters.ProbesFailed++
-	if a.origin == OriginLinkLocal || a.kept || c.configured.has(addr) {
-		a.state = addressWaiting
-		c.deadlines.Set(addressTimer{addr, retryDAD}, c.now.Add(retryInterval))
-		return
-	}
-	c.notify(Event{Type: AddressRemoved, Address: addr, Prefix: a.cfg.Prefix, Reason: "the probe could not be sent"})
-	c.forget(a, nil)
 }
 
 // remove takes an address away in whatever state: connections are reset while
@@ -572,20 +260,6 @@ func (c *Core) cancelAdd(id RequestID) {
 	if a, ok := c.addresses.byID[id]; ok {
 		c.remove(a, ErrAddressRemoved, "the add was cancelled")
 	}
-}
-
-func (c *Core) acceptAddress(ev AcceptAddress) {
-	if _, ok := c.addresses.get(ev.Addr); !ok {
-		c.done(ev.ID, ErrNoSuchAddress)
-		return
-	}
-	actions := c.dad.Step(c.now, dad.Accept{Addr: ev.Addr})
-	c.runDAD(actions)
-	if len(actions) == 0 {
-		c.done(ev.ID, ErrNotLooped)
-		return
-	}
-	c.done(ev.ID, nil)
 }
 
 // expire fires the deadlines of addresses that are due at t.

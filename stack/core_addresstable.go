@@ -1,0 +1,130 @@
+package stack
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// addressPhase is how far an address has come. Only enabled addresses exist
+// outside the Core and dad.
+type addressPhase uint8
+
+const (
+	addressWaiting addressPhase = iota // for the link, for IPv6, or for a retry
+	addressTesting
+	addressOptimistic
+	addressAssigned
+)
+
+// address is one record of the address table.
+type address struct {
+	cfg        AddressConfig
+	origin     AddressOrigin
+	state      addressPhase
+	deprecated bool
+	kept       bool // it was assigned once, so it runs DAD again at link up
+	request    RequestID
+	seq        uint64
+	preferred  time.Time // zero: infinite
+	valid      time.Time
+}
+
+func (a *address) addr() netip.Addr { return a.cfg.Prefix.Addr() }
+
+func (a *address) enabled() bool { return a.state >= addressOptimistic }
+
+func (a *address) isLinkLocal() bool { return a.addr().IsLinkLocalUnicast() }
+
+func (a *address) view() Address {
+	v := Address{
+		Prefix: a.cfg.Prefix, Origin: a.origin, Anycast: a.cfg.Anycast,
+		PreferredUntil: a.preferred, ValidUntil: a.valid,
+	}
+	switch {
+	case a.state == addressOptimistic:
+		v.State = Optimistic
+	case a.state == addressAssigned && a.deprecated:
+		v.State = Deprecated
+	case a.state == addressAssigned:
+		v.State = Preferred
+	}
+	return v
+}
+
+// addressTable is the addresses of the interface in the order of their adding.
+type addressTable struct {
+	byAddr map[netip.Addr]*address
+	byID   map[RequestID]*address // those with a pending add
+	seq    uint64
+}
+
+func newAddressTable() addressTable {
+	return addressTable{byAddr: make(map[netip.Addr]*address), byID: make(map[RequestID]*address)}
+}
+
+func (t *addressTable) get(a netip.Addr) (*address, bool) {
+	r, ok := t.byAddr[a]
+	return r, ok
+}
+
+func (t *addressTable) insert(a *address) {
+	t.seq++
+	a.seq = t.seq
+	t.byAddr[a.addr()] = a
+	if a.request != 0 {
+		t.byID[a.request] = a
+	}
+}
+
+func (t *addressTable) delete(a *address) { delete(t.byAddr, a.addr()) }
+
+// inOrder lists every record; the caller may delete while it goes through.
+func (t *addressTable) inOrder() []*address {
+	all := make([]*address, 0, len(t.byAddr))
+	for _, a := range t.byAddr {
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(a, b *address) int { return cmp.Compare(a.seq, b.seq) })
+	return all
+}
+
+func (t *addressTable) waiting() []*address {
+	return slices.DeleteFunc(t.inOrder(), func(a *address) bool { return a.state != addressWaiting })
+}
+
+// configuredAddresses are those that the configuration names: they come back
+// at each link up, whatever came of them before.
+type configuredAddresses struct {
+	order  []AddRequest
+	byAddr map[netip.Addr]bool
+}
+
+func (s *configuredAddresses) add(r AddRequest) {
+	if s.byAddr == nil {
+		s.byAddr = make(map[netip.Addr]bool)
+	}
+	r.ID = 0
+	s.order = append(s.order, r)
+	s.byAddr[r.Prefix.Addr()] = true
+}
+
+func (s *configuredAddresses) has(a netip.Addr) bool { return s.byAddr[a] }
+
+func (s *configuredAddresses) remove(a netip.Addr) {
+	if s.byAddr[a] {
+		delete(s.byAddr, a)
+		s.order = slices.DeleteFunc(s.order, func(r AddRequest) bool { return r.Prefix.Addr() == a })
+	}
+}
+
+// absent lists those that the table does not hold.
+func (s *configuredAddresses) absent(t *addressTable) (rs []AddRequest) {
+	for _, r := range s.order {
+		if _, ok := t.get(r.Prefix.Addr()); !ok {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
