@@ -41,7 +41,7 @@ type kernelNode struct {
 }
 
 func newKernelNode(t *testing.T, cfg stack.InterfaceConfig) *kernelNode {
-	netnstest.Require(t)
+	netnstest.Require(t, "sysctl", "tcpdump", "ping")
 	k := &kernelNode{t: t, ns: netnstest.New(t)}
 	var dev *tap.Device
 	k.ns.Do(t, func() {

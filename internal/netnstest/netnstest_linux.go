@@ -35,10 +35,16 @@ import (
 )
 
 // Require skips the test if this process cannot make network namespaces and
-// TAP devices, or fails it if TAPSTACK_NETNS=require is set.
-func Require(t testing.TB) {
+// TAP devices, or if one of the programs is not installed; if
+// TAPSTACK_NETNS=require is set, it fails the test instead.
+func Require(t testing.TB, programs ...string) {
 	t.Helper()
 	err := privileged()
+	for _, p := range programs {
+		if _, missing := exec.LookPath(p); err == nil {
+			err = missing
+		}
+	}
 	if err == nil {
 		return
 	}
