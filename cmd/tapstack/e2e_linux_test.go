@@ -688,3 +688,84 @@ func TestE2E_WithoutPrivileges(t *testing.T) {
 		t.Errorf("left behind: %v", p.files())
 	}
 }
+
+// openTerminal returns a terminal and the end that sees what is written to it.
+func openTerminal(t *testing.T) (screen, terminal *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, screen.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	return screen, os.NewFile(fd, "terminal")
+}
+
+// On a terminal `addr add -f` shows how far it is, and wipes that at the end.
+func TestE2E_ProgressOnATerminal(t *testing.T) {
+	p := newPlace(t)
+	p.kernel("tap0", "2001:db8::9/64")
+	p.serve("--tap", "tap0")
+	screen, terminal := openTerminal(t)
+	cmd := p.command("addr", "add", "-f", "-")
+	cmd.Stdin, cmd.Stderr = strings.NewReader("2001:db8::a1\n2001:db8::9\n2001:db8::a2\n"), terminal
+	err := cmd.Run()
+	terminal.Close()
+	if cmd.ProcessState.ExitCode() != 3 {
+		t.Errorf("addr add -f: %v", err)
+	}
+	shown, err := io.ReadAll(screen)
+	if !errors.Is(err, unix.EIO) { // the terminal is closed
+		t.Fatal(err)
+	}
+	text := string(shown)
+	last := strings.LastIndex(text, "\r\x1b[K")
+	if !strings.Contains(text, "\r1 of 3 done") || last < 0 ||
+		!strings.HasPrefix(text[last:], "\r\x1b[Ktapstack: add 2001:db8::9 on tap0: duplicate address") {
+		t.Errorf("the terminal shows %q", text)
+	}
+}
+
+func TestE2E_BackendsAndOffload(t *testing.T) {
+	for _, flags := range [][]string{{"--offload", "off"}, {"--backend", "linux"}, {"--backend", "water", "--mtu", "1400", "-v", "--log-format", "json"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			p := newPlace(t)
+			p.kernel("tap0", "2001:db8::9/64")
+			s := p.serve(append(flags, "--tap", "tap0", "--services", "echo")...)
+			p.want("addr add 2001:db8::5/64", result{})
+			c := p.dial("tcp", "[2001:db8::5]:7").(*net.TCPConn)
+			sent := bytes.Repeat([]byte("0123456789"), 50000)
+			go func() {
+				c.Write(sent)
+				c.CloseWrite()
+			}()
+			if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, sent) {
+				t.Errorf("%d octets came back, %v", len(got), err)
+			}
+			if code := s.exit(syscall.SIGTERM); code != 0 {
+				t.Errorf("exit code %d, %s", code, s.stderr.String())
+			}
+			for line := range strings.Lines(s.stderr.String()) {
+				if !json.Valid([]byte(line)) && slices.Contains(flags, "json") {
+					t.Errorf("log line %q", line)
+				}
+			}
+		})
+	}
+}
+
+// With --up=false the kernel's side stays down, and nothing can be sent.
+func TestE2E_UpIsLeftAlone(t *testing.T) {
+	p := newPlace(t)
+	p.serve("--tap", "tap0", "--up=false")
+	if links := p.links(); !strings.Contains(links, "<BROADCAST,MULTICAST>") {
+		t.Errorf("links %s", links)
+	}
+	p.wantCode("addr add 2001:db8::5/64", 1)
+}

@@ -89,7 +89,6 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 // settings are the flags of `run` as they are meant.
 type settings struct {
 	runFlags
-	linkAddr nd.LinkAddr
 	device   tap.Config
 	iface    stack.InterfaceConfig
 	routes   []stack.RouteConfig
