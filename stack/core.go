@@ -71,7 +71,7 @@ type Core struct {
 	statics    staticRoutes
 	deadlines  timerq.Queue[addressTimer]
 	queue      waitQueue
-	linkLocals []netip.Addr // assigned, oldest first; those that left since are skipped lazily
+	linkLocals []netip.Addr // assigned, oldest first; those that are so no longer are skipped lazily
 	failures   []Failure
 	counters   CoreCounters
 
@@ -339,7 +339,7 @@ func (c *Core) suspend(err error) {
 	c.emit(SetUsable{false})
 	c.runMLD(c.groups.Step(c.now, mld.Down{}))
 	for _, a := range c.addresses.inOrder() {
-		if a.request != 0 && !c.configured.has(a.addr()) {
+		if a.request != 0 {
 			c.drop(a, err, err.Error())
 			continue
 		}
@@ -347,10 +347,8 @@ func (c *Core) suspend(err error) {
 		c.runDAD(c.dad.Step(c.now, dad.Stop{Addr: a.addr()}))
 		c.deadlines.Clear(addressTimer{a.addr(), retryDAD})
 		a.state = addressWaiting
-		c.settle(a, err)
 	}
-	c.linkLocals = nil
-	c.runMLD(c.groups.Step(c.now, mld.SetLinkLocal{Addr: netip.IPv6Unspecified()}))
+	c.setReportSource()
 	for _, key := range c.statics.sorted() {
 		c.runRIB(c.routes.Step(c.now, rib.Remove{Key: key, Owner: rib.Owner{Kind: rib.OwnerStatic}}))
 	}

@@ -119,6 +119,8 @@ func (c *Core) addAddresses(requests []AddRequest) {
 		}
 		if req.Configured {
 			c.configured.add(req)
+			c.done(req.ID, nil)
+			req.ID = 0
 		}
 		a := c.newAddress(req)
 		switch {
@@ -128,8 +130,6 @@ func (c *Core) addAddresses(requests []AddRequest) {
 			c.enableIPv6(a)
 		case c.up && !c.disabled:
 			start = append(start, a)
-		default:
-			c.settle(a, nil)
 		}
 	}
 	c.startDAD(start)

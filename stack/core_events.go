@@ -41,7 +41,8 @@ type AddRequest struct {
 	ID RequestID
 	AddressConfig
 	// Configured addresses run DAD again at each link up whatever came of
-	// earlier runs, and their failure is reported by events alone.
+	// earlier runs. Done comes at once; what becomes of them is told by
+	// events alone.
 	Configured bool
 }
 

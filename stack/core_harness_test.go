@@ -39,17 +39,18 @@ func (s *script) Nonce() nd.Nonce {
 
 // node drives one Core by hand and holds it to its invariants at every step.
 type node struct {
-	t       testing.TB
-	core    *Core
-	random  *script
-	start   time.Time
-	now     time.Time
-	lastID  RequestID
-	enabled map[netip.Addr]bool
-	pending map[RequestID]bool
-	results map[RequestID]error
-	probes  map[netip.Addr][]byte // the last one for each address
-	actions []CoreAction          // since the last call of take
+	t         testing.TB
+	core      *Core
+	random    *script
+	start     time.Time
+	now       time.Time
+	lastID    RequestID
+	enabled   map[netip.Addr]bool
+	published *rib.Snapshot
+	pending   map[RequestID]bool
+	results   map[RequestID]error
+	probes    map[netip.Addr][]byte // the last one for each address
+	actions   []CoreAction          // since the last call of take
 }
 
 func newNode(t testing.TB, cfg CoreConfig) *node {
@@ -58,8 +59,9 @@ func newNode(t testing.TB, cfg CoreConfig) *node {
 	}
 	start := time.Date(2003, 7, 22, 19, 57, 19, 0, time.UTC)
 	random := &script{}
+	core := NewCore(cfg, random)
 	return &node{
-		t: t, core: NewCore(cfg, random), random: random, start: start, now: start,
+		t: t, core: core, random: random, start: start, now: start, published: core.Snapshot(),
 		enabled: make(map[netip.Addr]bool), pending: make(map[RequestID]bool), results: make(map[RequestID]error),
 		probes: make(map[netip.Addr][]byte),
 	}
@@ -94,7 +96,13 @@ func (n *node) apply(actions []CoreAction) {
 				n.t.Errorf("%v enabled twice", act.Addr)
 			}
 			n.enabled[act.Addr] = true
+		case Publish:
+			n.published = act.Snapshot
 		case Disable:
+			// Source selection and routes let an address go first (KRE-9).
+			if n.published.Local(act.Addr.As16()) || n.published.IsSource(act.Addr) {
+				n.t.Errorf("%v leaves the sockets while the data path still has it", act.Addr)
+			}
 			if !n.enabled[act.Addr] {
 				n.t.Errorf("%v disabled, but was not enabled", act.Addr)
 			}
@@ -110,6 +118,9 @@ func (n *node) apply(actions []CoreAction) {
 			delete(n.pending, act.ID)
 			n.results[act.ID] = act.Err
 		}
+	}
+	if n.published != n.core.Snapshot() {
+		n.t.Error("the step ended with a snapshot that was not published")
 	}
 	n.check()
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/mld"
 	"github.com/tapstack/tapstack/nd"
@@ -330,5 +332,236 @@ func TestShutdownRemovesEverythingInGoodOrder(t *testing.T) {
 	}
 	if at, ok := n.core.Deadline(); ok {
 		t.Errorf("a timer runs after the shutdown: %v", at)
+	}
+}
+
+// Spec: RFC 4862, section 5.4.2, SHOULD, DAD-R18
+func TestDAD_R18_DelayComesBackWithTheLink(t *testing.T) {
+	n := newNode(t, CoreConfig{NoLinkLocal: true})
+	n.random.point = 0.5
+	probes := func() (count int) {
+		for _, f := range sent(n.take()) {
+			if strings.Contains(wire(f), "NS") {
+				count++
+			}
+		}
+		return count
+	}
+	n.up()
+	first := n.add("2001:db8::5/64")
+	if probes() != 0 {
+		t.Error("the first packet was not delayed")
+	}
+	n.run(2 * time.Second)
+	n.wantErr(first, nil)
+	n.take()
+	n.add("2001:db8::6/64")
+	if probes() != 1 {
+		t.Error("a later packet was delayed")
+	}
+	n.run(2 * time.Second)
+	n.step(LinkDown{})
+	n.take()
+	n.step(LinkUp{})
+	if probes() != 0 {
+		t.Error("after link up, the first packet was not delayed")
+	}
+}
+
+// A late caller gets the same actions as a punctual one, at the same times.
+func TestLateAdvanceIsAsPunctual(t *testing.T) {
+	late, punctual := newNode(t, CoreConfig{}), newNode(t, CoreConfig{})
+	for _, n := range []*node{late, punctual} {
+		n.step(LinkUp{})
+		n.add("2001:db8::5/64")
+		n.addConfig(AddressConfig{Prefix: netip.MustParsePrefix("2001:db8::6/64"), PreferredLifetime: 2 * time.Second, ValidLifetime: 3 * time.Second})
+		n.step(Output{NextHop: peerLL, Src: ownLL, Packet: "p"})
+	}
+	punctual.run(time.Minute)
+	late.now = late.now.Add(time.Minute)
+	late.apply(late.core.Advance(late.now))
+	times := func(n *node) (ts []string) {
+		for _, act := range n.take() {
+			if a, ok := act.(Notify); ok {
+				ts = append(ts, a.Event.Time.Sub(n.start).String()+" "+eventLine(a.Event))
+			}
+		}
+		return ts
+	}
+	if diff := cmp.Diff(times(punctual), times(late)); diff != "" {
+		t.Errorf("(-punctual +late):\n%s", diff)
+	}
+}
+
+// Frames for others are none of our business, even if a hub brings them.
+func TestFramesForOthersAreIgnored(t *testing.T) {
+	n := newNode(t, CoreConfig{})
+	n.up()
+	n.mustAdd("2001:db8::5/64")
+	a := netip.MustParseAddr("2001:db8::5")
+	solicit := &nd.NeighborSolicit{Target: a, SourceLinkAddr: peerMAC}
+	otherMAC := ndFrame(peerMAC, peerLL, a, solicit)
+	copy(otherMAC, []byte{2, 0, 0, 0, 0, 0x42})
+	for name, frame := range map[string][]byte{
+		"another link-layer address": otherMAC,
+		"another unicast address":    ndFrame(peerMAC, peerLL, netip.MustParseAddr("2001:db8::42"), solicit),
+		"a group that is not joined": ndFrame(peerMAC, peerLL, netip.MustParseAddr("ff02::1:ff00:42"), solicit),
+	} {
+		n.take()
+		before := n.core.Counters().ControlNotForUs
+		n.receives(frame)
+		if frames := sent(n.take()); len(frames) != 0 || n.core.Counters().ControlNotForUs != before+1 {
+			t.Errorf("%s: %d answers", name, len(frames))
+		}
+	}
+	// RFC 6085: a group in a frame to the own link-layer address is received.
+	direct := ndFrame(peerMAC, peerLL, nd.SolicitedNode(a), solicit)
+	copy(direct, ownMAC[:])
+	n.receives(direct)
+	if len(sent(n.take())) != 1 {
+		t.Error("a group in a unicast frame was ignored")
+	}
+}
+
+func TestNothingIsHeardWhileDown(t *testing.T) {
+	n := newNode(t, CoreConfig{})
+	n.up()
+	n.step(LinkDown{})
+	n.isClaimed(ownLL.String())
+	if got := n.core.Counters().ControlWhileDown; got != 1 {
+		t.Errorf("%d frames counted while down, want 1", got)
+	}
+}
+
+// Nothing is sent for an address that is gone.
+func TestRemovedAddressIsNotDefended(t *testing.T) {
+	n := newNode(t, CoreConfig{})
+	n.up()
+	n.mustAdd("2001:db8::ff:fe00:1/64") // shares the group of the link-local address
+	if err := n.remove("2001:db8::ff:fe00:1"); err != nil {
+		t.Fatal(err)
+	}
+	n.take()
+	a := netip.MustParseAddr("2001:db8::ff:fe00:1")
+	n.hears(netip.IPv6Unspecified(), nd.SolicitedNode(a), &nd.NeighborSolicit{Target: a})
+	if frames := sent(n.take()); len(frames) != 0 {
+		t.Errorf("answered: %s", wire(frames[0]))
+	}
+}
+
+// Spec: RFC 3810, section 5.2.13, must, MLD-R03
+func TestMLD_R03_ReportsComeFromAnAssignedLinkLocalAddress(t *testing.T) {
+	n := newNode(t, CoreConfig{})
+	n.up()
+	n.mustAdd("fe80::5/64")
+	source := func() string {
+		t.Helper()
+		n.take()
+		n.step(JoinGroup{0, netip.MustParseAddr("ff05::77"), mld.Holder{Kind: mld.HolderStatic}})
+		frames := sent(n.take())
+		n.step(LeaveGroup{0, netip.MustParseAddr("ff05::77"), mld.Holder{Kind: mld.HolderStatic}})
+		if len(frames) != 1 {
+			t.Fatalf("%d frames", len(frames))
+		}
+		src, _, _ := strings.Cut(wire(frames[0]), " ")
+		return src
+	}
+	for _, want := range []string{ownLL.String(), "fe80::5", "::"} {
+		if got := source(); got != want {
+			t.Errorf("the report comes from %s, want %s", got, want)
+		}
+		n.remove(want)
+	}
+}
+
+// Spec: RFC 7048, section 3, SHOULD, NUD-R09
+func TestNUD_R09_UnreachableNeighborIsWatched(t *testing.T) {
+	p := Current()
+	if err := p.Set("nud_exhausted", "unreachable"); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, CoreConfig{Profile: p})
+	n.up()
+	n.hears(peerLL, ownLL, &nd.NeighborSolicit{Target: ownLL, SourceLinkAddr: peerMAC}) // STALE
+	solicits := 0
+	for range 100 { // whenever the data path is asked to tell of the next use, there is one
+		for _, act := range n.take() {
+			if v, ok := act.(SetNeighborView); ok && (v.Neighbor.State == nd.Stale || v.Neighbor.State == nd.Unreachable) {
+				n.step(NeighborUsed{v.Neighbor.Addr})
+			}
+			if s, ok := act.(Send); ok && strings.Contains(wire(s.Frame), "NS fe80::9") {
+				solicits++
+			}
+		}
+		n.run(5 * time.Second)
+	}
+	// Three probes, then one about every minute for the rest of 500 s.
+	if solicits < 3+6 || solicits > 3+12 {
+		t.Errorf("%d solicitations of a neighbor that is in use and does not answer", solicits)
+	}
+}
+
+func TestQueueHasRoomAgainAfterRelease(t *testing.T) {
+	n := newNode(t, CoreConfig{Limits: Limits{QueuePerNeighbor: 2, MaxQueued: 2}})
+	n.up()
+	for range 3 {
+		n.step(Output{NextHop: peerLL, Src: ownLL, Packet: "a"})
+		n.step(Output{NextHop: peerLL, Src: ownLL, Packet: "b"})
+		n.hears(peerLL, ownLL, &nd.NeighborAdvert{Target: peerLL, Solicited: true, TargetLinkAddr: peerMAC})
+		n.step(DeleteNeighbor{0, peerLL})
+		n.run(time.Second)
+	}
+	if lost := n.core.Counters().QueueDiscards; lost != 0 {
+		t.Errorf("%d packets lost", lost)
+	}
+}
+
+// Routes set by hand are in the table while the link is up, and only then.
+func TestStaticRoutesFollowTheLink(t *testing.T) {
+	n := newNode(t, CoreConfig{NoLinkLocal: true})
+	via := RouteConfig{Prefix: netip.MustParsePrefix("2001:db8:1::/48"), Via: peerLL}
+	onLink := RouteConfig{Prefix: netip.MustParsePrefix("2001:db8::/64")}
+	for _, r := range []RouteConfig{via, onLink} {
+		n.step(AddRoute{n.id(), r})
+		n.wantErr(n.lastID, nil)
+	}
+	count := func(when string, want int) {
+		t.Helper()
+		if got := len(n.core.Routes()); got != want {
+			t.Errorf("%s: %d routes, want %d", when, got, want)
+		}
+	}
+	count("before the link is up", 0)
+	n.step(LinkUp{})
+	count("up", 2)
+	n.step(LinkDown{})
+	count("down", 0)
+	n.step(RemoveRoute{n.id(), via})
+	n.wantErr(n.lastID, nil)
+	n.step(LinkUp{})
+	count("up again", 1)
+	n.step(AddRoute{n.id(), onLink})
+	n.wantErr(n.lastID, ErrRouteExists)
+	n.step(RemoveRoute{n.id(), via})
+	n.wantErr(n.lastID, ErrNoSuchRoute)
+}
+
+// A prefix that an address states and one that is set by hand are one route
+// with two owners.
+func TestPrefixIsSharedByAddressAndStaticRoute(t *testing.T) {
+	n := newNode(t, CoreConfig{NoLinkLocal: true})
+	n.up()
+	n.mustAdd("2001:db8::5/64")
+	onLink := RouteConfig{Prefix: netip.MustParsePrefix("2001:db8::/64")}
+	n.step(AddRoute{n.id(), onLink})
+	if err := n.remove("2001:db8::5"); err != nil {
+		t.Fatal(err)
+	}
+	if rs := n.core.Routes(); len(rs) != 1 || len(rs[0].Owners) != 1 {
+		t.Errorf("after the address went: %v", rs)
+	}
+	n.step(RemoveRoute{n.id(), onLink})
+	if rs := n.core.Routes(); len(rs) != 0 {
+		t.Errorf("left: %v", rs)
 	}
 }

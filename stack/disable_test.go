@@ -124,11 +124,15 @@ func TestDAD_R47_LinkUpTestsEveryAddressAgain(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
 	n.mustAdd("2001:db8::2/64")
+	n.hears(peerLL, nd.SolicitedNode(ownLL), &nd.NeighborSolicit{Target: ownLL, SourceLinkAddr: peerMAC})
 	n.step(LinkDown{})
 	for _, a := range n.core.Addresses() {
 		if a.State != Tentative {
 			t.Errorf("%v is %v while the link is down", a.Prefix, a.State)
 		}
+	}
+	if ns := n.core.Neighbors(); len(ns) != 0 {
+		t.Errorf("neighbors while the link is down: %v", ns)
 	}
 	n.take()
 	n.step(LinkUp{})

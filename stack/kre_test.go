@@ -60,8 +60,8 @@ func TestKRE_2_DuplicateVanishesFromSight(t *testing.T) {
 		if _, ok := n.core.Deadline(); ok {
 			t.Error("a timer runs for an address that is gone")
 		}
-		if got := len(n.core.Failures()); got != 1 {
-			t.Errorf("%d failures in the history, want 1", got)
+		if got, counted := len(n.core.Failures()), n.core.Counters().Duplicates; got != 1 || counted != 1 {
+			t.Errorf("%d failures in the history and %d counted, want 1", got, counted)
 		}
 	}
 }
