@@ -387,12 +387,35 @@ func TestE2E_AddFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wantCode("addr add -f "+file, 6)
+	if got := p.do("2001:db8::a1\n2001:db8::9\n2001:db8::a1\n", "addr", "add", "-f", "-"); got.Code != 3 || strings.Count(got.Stderr, "\n") != 3 {
+		t.Errorf("a duplicate among others: %+v, want exit code 3 and three lines", got)
+	}
 	if err := os.WriteFile(file, []byte("2001:db8::b1\n::1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p.want("addr add -f "+file, result{Code: 2, Stderr: "tapstack: " + file + ":2: address ::1: the loopback address cannot be assigned to a TAP (see tapstack addr add --help)\n"})
 	if show := p.output("addr show"); strings.Contains(show, "2001:db8::b1") {
 		t.Errorf("a file with an error was begun: %s", show)
+	}
+}
+
+func TestE2E_AddFlags(t *testing.T) {
+	p := newPlace(t)
+	p.serve("--tap", "tap0", "--mac", "02:00:00:00:00:01", "--set", "retrans_timer=1h")
+	p.want("addr add 2001:db8:1::5/64 --dad off --noprefixroute --valid 1h --preferred 0", result{})
+	p.want("addr add 2001:db8:2::5/64 --anycast", result{})
+	p.want("addr add 2001:db8:3::5/64 --dad optimistic --no-wait", result{})
+	show := regexp.MustCompile(`\b3600s|\b3599s`).ReplaceAllString(p.output("addr show"), "1h")
+	want := "fe80::ff:fe00:1/64  dev tap0  tentative   link-local  preferred forever  valid forever\n" +
+		"2001:db8:1::5/64    dev tap0  deprecated  manual      preferred 0s       valid 1h\n" +
+		"2001:db8:2::5/64    dev tap0  preferred   manual      preferred forever  valid forever\n" +
+		"2001:db8:3::5/64    dev tap0  optimistic  manual      preferred forever  valid forever\n"
+	if diff := cmp.Diff(want, show); diff != "" {
+		t.Errorf("addr show (-want +got):\n%s", diff)
+	}
+	routes := p.output("route show")
+	if strings.Contains(routes, "2001:db8:1::/64") || !strings.Contains(routes, "2001:db8:2::/64") {
+		t.Errorf("routes:\n%s", routes)
 	}
 }
 

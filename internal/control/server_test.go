@@ -86,13 +86,29 @@ func TestAddr_Errors(t *testing.T) {
 		`{"address":"2001:db8::7","valid_lifetime":0}`, `{"address":"2001:db8::7","valid_lifetime":1,"preferred_lifetime":2}`,
 		`{"address":"2001:db8::7","valid_lifetime":1,"preferred_lifetime":4294967295}`, `{"address":"2001:db8::7%tap1","interface":"tap0"}`,
 		`[{"address":"2001:db8::7"},{"address":"::"}]`, `[{"address":"2001:db8::7"},{"address":"2001:db8::8","timeout":1}]`, `[7]`,
-		`{"address":"` + strings.Repeat("0", maxBody) + `"}`,
+		`{"address":"2001:db8::7"` + strings.Repeat(" ", maxBody) + `}`,
 	} {
 		s.wantError(t, "POST", "/v1/addr", body, 400, "invalid", 2)
 	}
 	addresses, err := s.Addresses(t.Context(), "")
 	if err != nil || len(addresses) != 2 {
 		t.Errorf("what was refused changed something: %v, %v", addresses, err)
+	}
+}
+
+// Spec: RFC 5942, section 4, ONL-R05
+func TestAddr_OnLinkPrefixIsAStatementOfItsOwn(t *testing.T) {
+	s := serve(t, quick)
+	for body, want := range map[string]bool{
+		`{"address":"2001:db8:1::5","prefix_len":64}`:                        true,
+		`{"address":"2001:db8:2::5","prefix_len":64,"no_prefix_route":true}`: false,
+		`{"address":"2001:db8:3::5"}`:                                        false,
+	} {
+		s.want(t, "POST", "/v1/addr", body, 200, `{}`)
+		_, routes := s.ask(t, "GET", "/v1/route", "")
+		if got := strings.Contains(routes, `"destination":"`+body[len(`{"address":"`):][:len("2001:db8:1::")]+`/64"`); got != want {
+			t.Errorf("%s: on-link %v, want %v: %s", body, got, want, routes)
+		}
 	}
 }
 
