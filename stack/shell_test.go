@@ -385,10 +385,15 @@ func TestDAD_R42_SocketsOfADisabledInterface(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		// Both ends have the same link-layer address: the very case.
 		la, lb := tap.Pipe(macA, macA, 1500)
-		_, a := attach(t, la, stack.WithoutTCP(stack.InterfaceConfig{}))
+		sa, a := attach(t, la, stack.WithoutTCP(stack.InterfaceConfig{}))
 		if err := a.AddAddress(t.Context(), onLink("2001:db8::a/64")); err != nil {
 			t.Fatal(err)
 		}
+		sender, err := sa.DialContext(t.Context(), "udp", "[ff02::1]:7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sender.Close()
 		sb, b := attach(t, lb, stack.WithoutTCP(stack.InterfaceConfig{Addresses: []stack.AddressConfig{onLink("2001:db8::b/64")}}))
 		packets, err := sb.ListenPacket("udp", ":7")
 		if err != nil {
@@ -398,6 +403,17 @@ func TestDAD_R42_SocketsOfADisabledInterface(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if !b.Status().IPv6Disabled {
 			t.Fatal("IPv6 is not disabled")
+		}
+		heard := func() bool {
+			if _, err := sender.Write([]byte("to all nodes")); err != nil {
+				t.Fatal(err)
+			}
+			packets.SetReadDeadline(time.Now().Add(time.Second))
+			_, _, err := packets.ReadFrom(make([]byte, 100))
+			return err == nil
+		}
+		if heard() {
+			t.Error("a packet was received while IPv6 is disabled")
 		}
 		to := netip.MustParseAddrPort("[2001:db8::a]:7")
 		if _, err := packets.WriteToUDPAddrPort([]byte("x"), to); !errors.Is(err, syscall.ENETDOWN) {
@@ -413,5 +429,44 @@ func TestDAD_R42_SocketsOfADisabledInterface(t *testing.T) {
 		if _, err := packets.WriteToUDPAddrPort([]byte("x"), to); err != nil {
 			t.Errorf("sending after the recovery: %v", err)
 		}
+		if !heard() {
+			t.Error("nothing is received after the recovery")
+		}
+	})
+}
+
+// A packet to a STALE neighbor starts the five seconds after which it is
+// probed.
+//
+// Spec: RFC 4861, section 7.3.3, must, NUD-R05
+func TestNUD_R05_UseOfAStaleNeighborIsNoticed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, _, sa, sb := pair(t, stack.WithoutTCP(stack.InterfaceConfig{}))
+		time.Sleep(5 * time.Second)
+		receiver, err := sb.ListenPacket("udp", ":9")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer receiver.Close()
+		conn, err := sa.DialContext(t.Context(), "udp", netip.AddrPortFrom(stack.LinkLocalAddr(macB), 9).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		state := func(want nd.NeighborState) {
+			t.Helper()
+			synctest.Wait()
+			if ns := a.Neighbors(); len(ns) != 1 || ns[0].State != want {
+				t.Errorf("neighbors %v, want one that is %v", ns, want)
+			}
+		}
+		conn.Write([]byte("x"))
+		state(nd.Reachable)
+		time.Sleep(time.Minute)
+		state(nd.Stale)
+		conn.Write([]byte("x"))
+		state(nd.Delay)
+		time.Sleep(6 * time.Second)
+		state(nd.Reachable)
 	})
 }
