@@ -32,6 +32,14 @@ type (
 		Header
 		*NeighborAdvert
 	}
+	// Heard says that a Router Advertisement or a Redirect named the node Addr
+	// and, unless LinkAddr is zero, its link-layer address. Router says that
+	// the message shows it to be a router.
+	Heard struct {
+		Addr     netip.Addr
+		LinkAddr LinkAddr
+		Router   bool
+	}
 	// Defend says that Addr is assigned to this interface: it is defended and
 	// may be the source of solicitations. A second Defend of the same address
 	// replaces its flags.
@@ -66,6 +74,7 @@ func (Used) isEvent()       {}
 func (Confirm) isEvent()    {}
 func (Solicited) isEvent()  {}
 func (Advertised) isEvent() {}
+func (Heard) isEvent()      {}
 func (Defend) isEvent()     {}
 func (Yield) isEvent()      {}
 func (SetStatic) isEvent()  {}

@@ -158,6 +158,8 @@ func (n *Neighbors) Step(now time.Time, ev Event) []Action {
 		n.solicited(ev)
 	case Advertised:
 		n.advertised(ev)
+	case Heard:
+		n.heard(ev)
 	case Defend:
 		n.defend(ev)
 	case Yield:

@@ -258,3 +258,21 @@ func (n *Neighbors) learn(src netip.Addr, a LinkAddr, prompt netip.Addr) {
 		n.update(e, Stale, a, e.IsRouter)
 	}
 }
+
+// heard takes over what a Router Advertisement (RFC 4861, section 6.3.4) or a
+// Redirect (section 8.3) says of a node. Without a link-layer address it makes
+// no entry, but an entry becomes a router's all the same.
+func (n *Neighbors) heard(ev Heard) {
+	if !isUnicast(ev.Addr) || n.assigned.has(ev.Addr) {
+		return
+	}
+	if a := ev.LinkAddr; !a.IsZero() && !a.IsMulticast() && a != n.cfg.LinkAddr {
+		n.learn(ev.Addr, a, netip.Addr{})
+	}
+	e := n.cache.entries[ev.Addr]
+	if e != nil && ev.Router && !e.IsRouter {
+		e.IsRouter = true
+		n.cache.touch(e)
+		n.emit(Changed{e.Neighbor})
+	}
+}

@@ -69,6 +69,46 @@ probe       | 29' | unreachable A R | changed ns*
 unreachable | 30  | unreachable A R | ns*
 static      |     | static A R    |
 
+event RA without LLA
+none        |     | none          | 
+incomplete  |     | incomplete R  | changed
+reachable   | 13  | reachable A R | 
+stale       | 13  | stale A R     | 
+delay       | 13  | delay A R     | 
+probe       | 13  | probe A R     | 
+unreachable | 13  | unreachable A R | 
+static      |     | static A R    | 
+
+event RA hears A
+none        | 9   | stale A R     | changed changed
+incomplete  | 10  | delay A R     | changed resolved changed changed
+reachable   | 13  | reachable A R | 
+stale       | 13  | stale A R     | 
+delay       | 13  | delay A R     | 
+probe       | 13  | probe A R     | 
+unreachable | 13  | unreachable A R | 
+static      |     | static A R    | 
+
+event RA hears B
+none        | 9   | stale B R     | changed changed
+incomplete  | 10  | delay B R     | changed resolved changed changed
+reachable   | 12  | stale B R     | changed
+stale       | 12  | stale B R     | changed
+delay       | 12  | stale B R     | changed
+probe       | 12  | stale B R     | changed
+unreachable | 12  | stale B R     | changed
+static      |     | static A R    | 
+
+event Redirect of a host hears A
+none        | 9   | stale A       | changed
+incomplete  | 10  | delay A       | changed resolved changed
+reachable   | 13  | reachable A R | 
+stale       | 13  | stale A R     | 
+delay       | 13  | delay A R     | 
+probe       | 13  | probe A R     | 
+unreachable | 13  | unreachable A R | 
+static      |     | static A R    | 
+
 event NS without LLA
 none        | 8   | incomplete   | changed ns*
 incomplete  | 11  | incomplete   |
@@ -349,6 +389,10 @@ var tableEvents = map[string]func(b *bench) []string{
 		b.keepBusy()
 		return b.tableTimer()
 	},
+	"RA without LLA":              tableStep(Heard{addr(peer), LinkAddr{}, true}),
+	"RA hears A":                  tableStep(Heard{addr(peer), macA, true}),
+	"RA hears B":                  tableStep(Heard{addr(peer), macB, true}),
+	"Redirect of a host hears A":  tableStep(Heard{addr(peer), macA, false}),
 	"NS without LLA":              tableStep(solicit(peer, hostLL, hostLL, LinkAddr{})),
 	"NS hears A":                  tableStep(solicit(peer, hostLL, hostLL, macA)),
 	"NS hears B":                  tableStep(solicit(peer, hostLL, hostLL, macB)),
@@ -431,6 +475,7 @@ func (b *bench) tableOutcome(out []string) string {
 //
 // Spec: RFC 4861, section 7.2.5, MUST, NUD-R01
 // Spec: RFC 7048, section 3, MUST, NUD-R09
+// Spec: RFC 4861, section 6.3.4, MUST, RA-R08
 // Spec: RFC 4861, section 7.3.1, MUST NOT, NUD-R02
 // Spec: RFC 4861, section 7.3.1, SHOULD, NUD-R03
 // Spec: RFC 4861, section 7.2.3, MUST NOT, NDV-R09
