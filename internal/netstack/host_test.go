@@ -289,6 +289,38 @@ func TestManyAddresses(t *testing.T) {
 	}
 }
 
+// TestAcceptAfterRemoval: a connection that gVisor has accepted when its address
+// is gone already ends, without a packet.
+func TestAcceptAfterRemoval(t *testing.T) {
+	p := newPair(t)
+	l, err := p.b.ListenTCP(port(addrB, 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.a.DialTCP(context.Background(), anyAddr, l.AddrPort()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.b.unregister(c.key, c)
+	eventually(t, "the last acknowledgment", func() bool { return p.quiet() })
+	p.ba.forget()
+	if err := p.b.RemoveAddress(addrB, true); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.newConn(c.ep, c.wq); got != nil {
+		t.Error("it is handed to the user")
+	}
+	if len(p.b.flows.conns) != 0 {
+		t.Error("it is in the flow table")
+	}
+	if got := p.ba.logged(); len(got) != 0 {
+		t.Errorf("sent %x", got[0].data)
+	}
+}
+
 // TestClose: everything that waits ends, peers are told, and what comes later
 // fails.
 func TestClose(t *testing.T) {

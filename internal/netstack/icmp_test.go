@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -130,6 +131,11 @@ func TestUnreachableEstablished(t *testing.T) {
 	if _, err := server.Read(buf); err != nil || string(buf) != "hello" {
 		t.Errorf("read %q, %v", buf, err)
 	}
+	server.Close()
+	client.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := client.Read(buf); err != io.EOF {
+		t.Errorf("at the end: %v, want %v", err, io.EOF)
+	}
 }
 
 // TestUnreachableForNobody: what is not for a flow of the host, or not intact,
@@ -169,6 +175,28 @@ func TestUnreachableForNobody(t *testing.T) {
 	p.a.DeliverBytes(icmpPacket(router, addrA, typeUnreachable, 4, 0, good))
 	_, err := c.Write([]byte("x"))
 	wantErrno(t, err, syscall.ECONNREFUSED)
+}
+
+// TestErrorsBounded: errors that nobody collects are bounded in number.
+func TestErrorsBounded(t *testing.T) {
+	p := newPair(t)
+	u := listenUDP(t, p.a, anyAddr)
+	ping, err := p.a.ListenPing(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		u.fail(flowKey{remotePort: uint16(i + 1)}, syscall.ECONNREFUSED, true)
+		ping.fail(flowKey{}, syscall.EHOSTUNREACH, true)
+	}
+	if n := len(u.peerErrors); n > maxPeerErrors || n == 0 {
+		t.Errorf("%d errors of peers wait", n)
+	}
+	if n := len(ping.failed); n != maxPingErrors {
+		t.Errorf("%d errors of requests wait", n)
+	}
+	_, err = u.WriteToUDPAddrPort(nil, port(unspecified, 1000))
+	wantErrno(t, err, syscall.EADDRNOTAVAIL)
 }
 
 // TestLocalUnreachable: a packet that Output took and that cannot be delivered

@@ -32,18 +32,23 @@ func TestKeep(t *testing.T) {
 	p.a.cfg.Output = func(pkt *Packet) error {
 		k := pairOf{want: pkt.join(), offload: pkt.Offload(), src: pkt.Src(), dst: pkt.Dst(), flow: pkt.Flow(), len: pkt.Len()}
 		k.kept = pkt.Keep()
+		k.kept.PushEthernet(macA, macB)
+		if !bytes.Equal(pkt.join(), k.want) {
+			t.Error("the borrowed packet has changed")
+		}
 		kept <- k
 		return nil
 	}
 	c := dialUDP(t, p.a, port(addrB, 53))
 	c.Write([]byte("hello"))
 	c.Write(make([]byte, 3000)) // 3 fragments
-	client.Write(make([]byte, 30000))
+	client.Write(make([]byte, 100))
+	client.Write(make([]byte, 10000))
 	ping, _ := p.a.ListenPing(netip.Addr{})
 	ping.Send(addrB, 1, 0, []byte("hello"))
 	p.a.sendICMPv6(addrA, addrB, [4]byte{typeEchoReply}, 0, []byte("hello"), 0)
-	segments := 0
-	for range 6 {
+	segments, checksums := 0, 0
+	for range 7 {
 		k := <-kept
 		for i, mac := range []nd.LinkAddr{macA, macB} { // the second overwrites
 			k.kept.PushEthernet(mac, macB)
@@ -65,6 +70,9 @@ func TestKeep(t *testing.T) {
 				t.Errorf("offload %+v", k.offload)
 			}
 		}
+		if k.offload.NeedsChecksum {
+			checksums++
+		}
 		again := k.kept.Keep()
 		k.kept.Release()
 		if !bytes.Equal(again.join()[ethernetSize:], k.want) {
@@ -72,8 +80,8 @@ func TestKeep(t *testing.T) {
 		}
 		again.Release()
 	}
-	if segments != 1 {
-		t.Errorf("%d packets to segment, want 1", segments)
+	if segments != 1 || checksums != 2 {
+		t.Errorf("%d packets to segment, %d to complete the checksum of, want 1, 2", segments, checksums)
 	}
 }
 

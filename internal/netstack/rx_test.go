@@ -105,6 +105,32 @@ func TestRxSizes(t *testing.T) {
 	}
 }
 
+// TestRxLongHeaders: headers that go on behind the first piece.
+func TestRxLongHeaders(t *testing.T) {
+	p := newPair(t)
+	server := listenUDP(t, p.a, port(unspecified, 53))
+	rx := p.a.NewRxBuffer()
+	defer rx.Release()
+	long := func(next uint8) []byte { return options(next, append([]byte{0x1e, 250}, make([]byte, 250)...)...) }
+	frameOf := func(packet []byte) int { return fill(rx.Pieces(), append(make([]byte, ethernetSize), packet...)) }
+	n := frameOf(ip(addrB, addrA, 255, destOptions, long(protoICMPv6), neighborSolicit(addrB, addrA, addrA)))
+	if got := rx.Kind(n); got != ND {
+		t.Errorf("%v, want ND", got)
+	}
+	rx.Deliver(n, false)
+	if got := p.a.Counters().InControl; got != 1 {
+		t.Errorf("%d counted, want 1", got)
+	}
+	n = frameOf(ip(addrB, addrA, 64, hopByHop, long(destOptions), long(protoUDP), udpMessage(port(addrB, 1), port(addrA, 53), []byte("hello"))))
+	if got := rx.Kind(n); got != Data {
+		t.Errorf("%v, want Data", got)
+	}
+	rx.Deliver(n, false)
+	if n, err := server.Read(make([]byte, 10)); n != 5 || err != nil {
+		t.Errorf("read %d, %v", n, err)
+	}
+}
+
 // TestRxShort: frames that are cut anywhere do no harm.
 func TestRxShort(t *testing.T) {
 	p := newPair(t)

@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
 var (
@@ -90,6 +93,15 @@ func TestUDPFragments(t *testing.T) {
 		if got := be.Uint32(packet) & 0xfffff; got != label || label == 0 {
 			t.Errorf("flow label %#x, want %#x, not 0", got, label)
 		}
+	}
+}
+
+// TestNoSourceOfItsOwn: where a source was forgotten, gVisor fails.
+func TestNoSourceOfItsOwn(t *testing.T) {
+	p := newPair(t)
+	if r, err := p.a.stack.FindRoute(nicID, tcpip.Address{}, tcpip.AddrFrom16(addrB.As16()), ipv6.ProtocolNumber, false); err == nil {
+		t.Errorf("gVisor chose %v", r.LocalAddress())
+		r.Release()
 	}
 }
 
