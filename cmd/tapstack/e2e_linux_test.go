@@ -502,6 +502,10 @@ func TestE2E_Ping(t *testing.T) {
 		!strings.Contains(got.Stdout, "1 packets transmitted, 0 received, 100% packet loss") {
 		t.Errorf("ping of nobody: %+v", got)
 	}
+	got = p.do("", "ping", "-I", "2001:db8::77", "2001:db8::9")
+	if got.Code != 4 || got.Stderr != "tapstack: ping from 2001:db8::77 on tap0: no such address\n" {
+		t.Errorf("ping from an address of somebody else: %+v", got)
+	}
 	s := p.start(p.command("ping", "-I", "2001:db8::5", "2001:db8::9"))
 	<-s.lines
 	<-s.lines

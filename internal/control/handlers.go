@@ -418,6 +418,9 @@ func (s *Server) echo(ctx context.Context, p Ping) (Pong, error) {
 	ctx, cancel := withTimeout(ctx, p.Timeout)
 	defer cancel()
 	pinger, err := i.NewPinger(p.Source.WithZone(""))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		err = &stack.OpError{Op: "ping from", Interface: i.Name(), Addr: p.Source, Err: stack.ErrNoSuchAddress}
+	}
 	if err != nil {
 		return Pong{}, err
 	}

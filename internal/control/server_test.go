@@ -335,7 +335,7 @@ func TestPing(t *testing.T) {
 	s.wantError(t, "POST", "/v1/ping", `{"address":"2001:db8:5::1"}`, 503, "failed", 1) // no route
 	s.wantError(t, "POST", "/v1/ping", `{"address":"fe80::1","size":65536}`, 400, "invalid", 2)
 	s.wantError(t, "POST", "/v1/ping", `{"address":"fe80::1","timeout":-1}`, 400, "invalid", 2)
-	s.wantError(t, "POST", "/v1/ping", `{"address":"fe80::1","source":"2001:db8::77"}`, 503, "failed", 1)
+	s.wantError(t, "POST", "/v1/ping", `{"address":"fe80::1","source":"2001:db8::77"}`, 404, "not_found", 4)
 	s.want(t, "POST", "/v1/ping", `{"address":"fe80::77","timeout":0.01}`, 503,
 		`{"error":"ping fe80::77 on tap0: no reply within 0.01 s","kind":"timeout","exit":1}`)
 }

@@ -84,6 +84,12 @@ func TestOn_EveryAddressAnswersFromItself(t *testing.T) {
 	if ask("2001:db8::9", 200*time.Millisecond) {
 		t.Error("an address that was removed answers")
 	}
+	conn := srv.listeners[1].(*perAddress)
+	conn.mu.Lock()
+	if len(conn.sockets) != 1 {
+		t.Errorf("%d sockets for one address", len(conn.sockets))
+	}
+	conn.mu.Unlock()
 	add(t, i, "2001:db8::9/64")
 	if !ask("2001:db8::9", patience) {
 		t.Error("an address that came back does not answer")
