@@ -207,7 +207,8 @@ func (p *place) links() string {
 
 // The whole life of a host whose timers are those of the RFC.
 //
-// Spec: RFC 4862, section 5.4, KRE-1, KRE-2
+// Spec: RFC 4862, section 5.4, MUST, KRE-1
+// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
 func TestE2E_Life(t *testing.T) {
 	p := newPlace(t)
 	before := p.links()
@@ -560,7 +561,6 @@ func (p *place) dial(network, address string) net.Conn {
 	return c
 }
 
-// Spec: RFC 862, RFC 863, RFC 864
 func TestE2E_Services(t *testing.T) {
 	p := newPlace(t)
 	p.kernel("tap0", "2001:db8::9/64")

@@ -44,7 +44,8 @@ func TestAddr_AddShowDelete(t *testing.T) {
 	s.want(t, "GET", "/v1/addr", "", 200, before)
 }
 
-// Spec: RFC 4862, section 5.4, KRE-1, KRE-2
+// Spec: RFC 4862, section 5.4, MUST, KRE-1
+// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
 func TestAddr_DuplicateLeavesEveryViewAsItWas(t *testing.T) {
 	s := serve(t, never)
 	// Nothing of the peer's may be in the Neighbor Cache meanwhile, which is
@@ -96,7 +97,7 @@ func TestAddr_Errors(t *testing.T) {
 	}
 }
 
-// Spec: RFC 5942, section 4, ONL-R05
+// Spec: RFC 5942, section 4, MUST NOT, ONL-R05
 func TestAddr_OnLinkPrefixIsAStatementOfItsOwn(t *testing.T) {
 	s := serve(t, quick)
 	for body, want := range map[string]bool{

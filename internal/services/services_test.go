@@ -87,7 +87,7 @@ func start(t *testing.T, services ...Service) *loopback {
 	return l
 }
 
-// Spec: RFC 862, TCP Based Echo Service
+// RFC 862, TCP Based Echo Service.
 func TestEcho_TCPReturnsWhatItGetsUntilTheEnd(t *testing.T) {
 	c := start(t, Echo).dial(t, "tcp6", "[::]:7").(*net.TCPConn)
 	if _, err := c.Write([]byte("hello")); err != nil {
@@ -102,7 +102,7 @@ func TestEcho_TCPReturnsWhatItGetsUntilTheEnd(t *testing.T) {
 	}
 }
 
-// Spec: RFC 862, UDP Based Echo Service
+// RFC 862, UDP Based Echo Service.
 func TestEcho_UDPReturnsTheDatagram(t *testing.T) {
 	c := start(t, Echo).dial(t, "udp6", "[::]:7")
 	buf := make([]byte, 100)
@@ -117,7 +117,7 @@ func TestEcho_UDPReturnsTheDatagram(t *testing.T) {
 	}
 }
 
-// Spec: RFC 863, TCP Based Discard Service
+// RFC 863, TCP Based Discard Service.
 func TestDiscard_TCPAnswersNothing(t *testing.T) {
 	c := start(t, Discard).dial(t, "tcp6", "[::]:9").(*net.TCPConn)
 	if _, err := c.Write(bytes.Repeat([]byte("x"), 1<<20)); err != nil {
@@ -132,7 +132,7 @@ func TestDiscard_TCPAnswersNothing(t *testing.T) {
 	}
 }
 
-// Spec: RFC 864, TCP Based Character Generator Service
+// RFC 864, TCP Based Character Generator Service.
 func TestChargen_TCPSendsTheRotatingPattern(t *testing.T) {
 	c := start(t, Chargen).dial(t, "tcp6", "[::]:19")
 	r := bufio.NewReader(c)
@@ -154,7 +154,7 @@ func TestChargen_TCPSendsTheRotatingPattern(t *testing.T) {
 	}
 }
 
-// Spec: RFC 864, UDP Based Character Generator Service
+// RFC 864, UDP Based Character Generator Service.
 func TestChargen_UDPAnswersUpTo512Characters(t *testing.T) {
 	c := start(t, Chargen).dial(t, "udp6", "[::]:19")
 	buf := make([]byte, 2000)
