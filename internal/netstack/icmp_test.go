@@ -142,6 +142,7 @@ func TestUnreachableEstablished(t *testing.T) {
 // does nothing.
 func TestUnreachableForNobody(t *testing.T) {
 	p := newPair(t)
+	p.ab.setFilter(func(wireFrame) bool { return false }) // or b says so truly
 	c := dialUDP(t, p.a, port(addrB, 53))
 	quote := func(src, dst netip.AddrPort, proto uint8) []byte {
 		return ip(src.Addr(), dst.Addr(), 64, proto, udpMessage(src, dst, []byte("hello")))

@@ -285,7 +285,7 @@ func TestUDPQueue(t *testing.T) {
 		}
 		drain := func() (n int) {
 			for {
-				server.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+				server.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 				if _, err := server.Read(nil); err != nil {
 					return n
 				}
