@@ -165,9 +165,9 @@ func wantsJSON(cmd *cobra.Command) bool {
 	return err == nil && j
 }
 
-// print writes v as JSON if -j was given, else as text writes it: rows of
+// printView writes v as JSON if -j was given, else as text writes it: rows of
 // cells parted by tabs, which are aligned.
-func print(cmd *cobra.Command, v any, text func(w io.Writer)) error {
+func printView(cmd *cobra.Command, v any, text func(w io.Writer)) error {
 	if wantsJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
 	}
@@ -195,7 +195,7 @@ func showCommand[T any](t *target, short, example string, list func(*cobra.Comma
 			if err != nil {
 				return err
 			}
-			return print(cmd, all, func(w io.Writer) {
+			return printView(cmd, all, func(w io.Writer) {
 				for _, v := range all {
 					row(w, v)
 				}

@@ -633,18 +633,13 @@ func pcapngFrames(t *testing.T, b []byte) (frames [][]byte) {
 // A TAP that another program opened, as a service manager would.
 func TestE2E_InheritedFD(t *testing.T) {
 	p := newPlace(t)
-	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tun.Close()
 	request, err := unix.NewIfreq("tap5")
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	var tun *os.File
 	p.ns.Do(t, func() {
-		// A device belongs to the namespace of its first user.
 		if tun, err = os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err == nil {
 			err = unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, request)
 		}
@@ -652,12 +647,22 @@ func TestE2E_InheritedFD(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := p.command(append([]string{"run", "--fd", "3"}, fast...)...)
-	cmd.ExtraFiles = []*os.File{tun}
-	s := p.serveCommand(cmd)
-	p.want("addr add 2001:db8::5 dev tap5", result{})
-	if code := s.exit(syscall.SIGTERM); code != 0 || len(p.files()) > 0 {
-		t.Errorf("exit code %d, files %v, stderr %s", code, p.files(), &s.stderr)
+	defer tun.Close()
+	give := func(args ...string) *exec.Cmd {
+		cmd := p.command(append(args, fast...)...)
+		cmd.ExtraFiles = []*os.File{tun}
+		return cmd
+	}
+	for _, args := range [][]string{{"run", "--fd", "3"}, {"run", "--fd", "3", "--tap", "tap5"}} {
+		s := p.serveCommand(give(args...))
+		p.want("addr add 2001:db8::5 dev tap5", result{})
+		if code := s.exit(syscall.SIGTERM); code != 0 || len(p.files()) > 0 {
+			t.Errorf("%v: exit code %d, files %v, stderr %s", args, code, p.files(), s.stderr.String())
+		}
+	}
+	s := p.start(give("run", "--fd", "3", "--tap", "tap6"))
+	if code := s.exit(0); code != 1 || s.stderr.String() != "tapstack: file descriptor 3 is the TAP tap5, not tap6\n" {
+		t.Errorf("the wrong TAP: exit code %d, stderr %s", code, s.stderr.String())
 	}
 	p.wantCode("run --fd 0", 1)
 }
@@ -699,12 +704,13 @@ func TestE2E_DeletedTAPEndsTheProcess(t *testing.T) {
 // Without privileges, run says what to do, and leaves nothing.
 func TestE2E_WithoutPrivileges(t *testing.T) {
 	p := newPlace(t)
-	cmd := p.command("run", "--tap", "tap0")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	// In a user namespace of its own, a process has no privileges in the
-	// network namespace it was born in.
-	cmd.SysProcAttr = nil
-	args := append([]string{"unshare", "-U"}, cmd.Args[4:]...)
-	cmd = p.ns.Command(args[0], args[1:]...)
+	// network namespace that it was born in.
+	cmd := p.ns.Command("unshare", "-U", self, "run", "--tap", "tap0")
 	cmd.Env = append(os.Environ(), mainVariable+"=1", "XDG_RUNTIME_DIR="+p.run)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

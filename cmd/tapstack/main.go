@@ -54,7 +54,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		if code == control.ExitUsage {
 			text += fmt.Sprintf(" (see %s --help)", cmd.CommandPath())
 		}
-		fmt.Fprintln(stderr, "tapstack: "+strings.ReplaceAll(strings.TrimSpace(text), "\n", " "))
+		fmt.Fprintln(stderr, "tapstack: "+strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 	}
 	return code
 }

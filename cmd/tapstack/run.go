@@ -59,7 +59,7 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.tap, "tap", "", "the TAP `NAME`")
-	flags.IntVar(&f.fd, "fd", -1, "take the TAP that is open as file descriptor `N`")
+	flags.IntVar(&f.fd, "fd", -1, "take the TAP that is open as file descriptor `N`; --tap may be left out then")
 	flags.StringVar(&f.mac, "mac", "", "our link-layer address `MAC` (default: made from NAME, always the same)")
 	flags.IntVar(&f.mtu, "mtu", 0, "set the MTU to `N` octets (default: as it is)")
 	flags.StringArrayVar(&f.addrs, "addr", nil, "add the address `PREFIX` (repeatable)")
@@ -131,9 +131,6 @@ func (f *runFlags) parse(cmd *cobra.Command) (s *settings, err error) {
 	s = &settings{runFlags: *f}
 	if f.tap == "" && f.fd < 0 {
 		return nil, usagef("which TAP? give --tap NAME")
-	}
-	if f.tap != "" && f.fd >= 0 {
-		return nil, usagef("--tap and --fd: the file descriptor says which TAP it is")
 	}
 	s.device = tap.Config{Name: f.tap, MTU: f.mtu}
 	if f.mac != "" {
@@ -307,10 +304,14 @@ func (s *settings) start(cmd *cobra.Command) (_ *host, err error) {
 }
 
 func (s *settings) open() (*tap.Device, error) {
-	if s.fd >= 0 {
-		return tap.OpenFD(s.fd, s.device)
+	if s.fd < 0 {
+		return tap.Open(s.device)
 	}
-	return tap.Open(s.device)
+	dev, err := tap.OpenFD(s.fd, s.device)
+	if err == nil && s.tap != "" && s.tap != dev.Name() {
+		err = errors.Join(fmt.Errorf("file descriptor %d is the TAP %s, not %s", s.fd, dev.Name(), s.tap), dev.Close())
+	}
+	return dev, err
 }
 
 // listen makes the control socket of the TAP name.
