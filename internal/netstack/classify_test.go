@@ -12,6 +12,7 @@ var (
 	unspecified = netip.IPv6Unspecified()
 )
 
+// Spec: RFC 6980, section 5, MUST, FRG-R02
 func TestClassify(t *testing.T) {
 	ns := neighborSolicit(addrB, addrA, addrA)
 	query := icmpMessage(linkB, linkA, 130, 0, 0, make([]byte, 16))

@@ -7,7 +7,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// Spec: RFC 9293, section 3.10.7.4, MUST
+// TestAllowACK: RFC 9293, section 3.10.7.4.
 func TestAllowACK(t *testing.T) {
 	p := newPair(t)
 	_, server := p.connect(t, addrA, addrB)
