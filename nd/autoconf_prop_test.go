@@ -54,6 +54,8 @@ func (w *autoWatcher) model(end time.Time, pio PrefixInformation) time.Time {
 }
 
 func (w *autoWatcher) step(ev AutoconfEvent) {
+	refused := w.m.Counters().PrefixesRefused
+	actions := w.m.Step(w.now, ev)
 	switch ev := ev.(type) {
 	case AutoconfUp:
 		w.up = true
@@ -62,7 +64,7 @@ func (w *autoWatcher) step(ev AutoconfEvent) {
 	case AutoconfPrefix:
 		if end, ok := w.ends[ev.Prefix]; ok && end.After(w.now) {
 			w.ends[ev.Prefix] = w.model(end, ev.PrefixInformation)
-		} else if w.up {
+		} else if w.up && w.m.Counters().PrefixesRefused == refused {
 			w.ends[ev.Prefix] = after(w.now, ev.ValidLifetime)
 		}
 	case AddressDuplicate:
@@ -72,7 +74,7 @@ func (w *autoWatcher) step(ev AutoconfEvent) {
 	case AddressClaimed:
 		delete(w.addrs, ev.Addr)
 	}
-	w.watch(w.m.Step(w.now, ev))
+	w.watch(actions)
 	if !w.up && len(w.addrs) > 0 {
 		w.t.Fatalf("%d addresses while down", len(w.addrs))
 	}
@@ -144,7 +146,10 @@ func (w *autoWatcher) watch(actions []AutoconfAction) {
 			w.added(act)
 		case UpdateLifetimes:
 			a := w.known(act.Addr)
-			a.preferredUntil, a.validTo = after(w.now, act.Preferred), after(w.now, act.Valid)
+			a.validTo = after(w.now, act.Valid)
+			if act.Preferred > 0 || a.preferredUntil.After(w.now) { // else it had ended before
+				a.preferredUntil = after(w.now, act.Preferred)
+			}
 			if act.Preferred > 0 {
 				a.deprecated = false
 			}
