@@ -223,12 +223,7 @@ func TestE2E_Life(t *testing.T) {
 	if took := time.Since(start); took < time.Second {
 		t.Errorf("DAD took %v, less than RetransTimer", took)
 	}
-	for range 200 { // the link-local address began earlier, perhaps with a longer random delay
-		if !strings.Contains(p.output("addr show"), "tentative") {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	p.settle()
 	show := "fe80::ff:fe00:1/64  dev tap0  preferred  link-local  preferred forever  valid forever\n" +
 		"2001:db8::5/64      dev tap0  preferred  manual      preferred forever  valid forever\n"
 	p.want("addr show", result{Stdout: show})
@@ -274,12 +269,7 @@ func TestE2E_DuplicateAtStart(t *testing.T) {
 		t.Errorf("the TAP that was there is gone: %s", links)
 	}
 	s = p.serve("--tap", "tap0", "--addr", "2001:db8::5/64", "--addr", "2001:db8::9/64", "--keep-going")
-	for range 300 {
-		if strings.Contains(p.output("addr show"), "2001:db8::5/64") && !strings.Contains(p.output("addr show"), "tentative") {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	p.settle()
 	if show := p.output("addr show"); !strings.Contains(show, "2001:db8::5/64") || strings.Contains(show, "2001:db8::9") {
 		t.Errorf("addr show: %s", show)
 	}
@@ -359,6 +349,19 @@ func TestE2E_InterruptedAndTimedOutAdds(t *testing.T) {
 	p.want("addr add 2001:db8::5/64 --no-wait", result{Code: 6, Stderr: "tapstack: add 2001:db8::5 on tap0: the address exists already\n"})
 }
 
+// settle waits until no address is in DAD any more. The link-local one begins
+// first, but the random delay before it may be the longest.
+func (p *place) settle() {
+	p.t.Helper()
+	for range 500 {
+		if !strings.Contains(p.output("addr show"), "tentative") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.t.Fatal("DAD does not end")
+}
+
 func (p *place) awaitAddress(a string) {
 	p.t.Helper()
 	for range 500 {
@@ -426,6 +429,7 @@ func TestE2E_RoutesNeighborsGroupsAndLink(t *testing.T) {
 	p.serve("--tap", "tap0", "--mac", "02:00:00:00:00:01", "--route", "2001:db8:7::/48,via fe80::9")
 	p.want("addr add 2001:db8::5/64", result{})
 
+	p.settle()
 	before := p.output("route")
 	if !strings.Contains(before, "2001:db8:7::/48  via fe80::9  dev tap0  origin static   metric 512  pref medium  held by static\n") {
 		t.Errorf("route: %s", before)
