@@ -3,6 +3,7 @@ package netstack
 import (
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -146,13 +147,11 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 		case <-l.closed:
 			err = net.ErrClosed
 		case <-l.readDeadline.done():
-			err = l.deadlineError()
+			err = os.ErrDeadlineExceeded
 		}
 	}
 	return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: l.Addr(), Err: err}
 }
-
-func (l *TCPListener) deadlineError() error { return l.check(&l.readDeadline) }
 
 // Close stops listening. Connections that wait for Accept are reset.
 func (l *TCPListener) Close() error {
