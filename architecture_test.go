@@ -68,7 +68,7 @@ var (
 	pureFiles    = []string{"stack/core*.go", "stack/profile.go"}
 
 	pureImports = []string{
-		"bytes", "cmp", "container/heap", "container/list", "encoding/binary", "encoding/hex", "errors", "fmt", "iter",
+		"bytes", "cmp", "container/heap", "container/list", "crypto/hmac", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "iter",
 		"maps", "math", "math/bits", "net/netip", "slices", "sort", "strconv", "strings", "time", "unique",
 	}
 	clock = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}

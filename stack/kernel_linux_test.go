@@ -595,3 +595,49 @@ func TestKernelSideDown(t *testing.T) {
 		t.Errorf("after the kernel's side came up: %v", err)
 	}
 }
+
+// Close gives every file descriptor back. It does not run beside other tests,
+// whose descriptors would count.
+func TestCloseLeavesNoFileDescriptor(t *testing.T) {
+	netnstest.Require(t)
+	ns := netnstest.New(t)
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	cycle := func() {
+		var dev *tap.Device
+		ns.Do(t, func() {
+			var err error
+			if dev, err = tap.Open(tap.Config{Name: "tap0"}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		s, err := stack.New(stack.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Attach("tap0", dev, quick); err != nil {
+			t.Fatal(err)
+		}
+		l, err := s.Listen("tcp", ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle() // the runtime's own come with the first
+	before := count()
+	for range 5 {
+		cycle()
+	}
+	if after := count(); after != before {
+		t.Errorf("%d file descriptors, %d before", after, before)
+	}
+}
