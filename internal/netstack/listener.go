@@ -59,7 +59,7 @@ func (l *TCPListener) start(local netip.AddrPort) error {
 	if err := l.ep.Listen(backlog); err != nil {
 		return errnoOf(err)
 	}
-	l.listen(l)
+	l.listen(l.notify)
 	l.addr = l.localAddr()
 	l.key = flowKey{local: l.addr.Addr().As16(), localPort: l.addr.Port(), proto: protoTCP}
 	if !l.host.register(l.key, l) {
@@ -114,7 +114,7 @@ func (l *TCPListener) newConn(ep tcpip.Endpoint, wq *waiter.Queue) *TCPConn {
 		ep.Abort()
 		return nil
 	}
-	c.listen(c)
+	c.listen(c.notify)
 	if state := tcp.EndpointState(ep.State()); state == tcp.StateError || state == tcp.StateClose {
 		// Reset before its events came to c. The user reads what arrived, and
 		// then the error.

@@ -86,7 +86,7 @@ func (c *PingConn) start(local netip.Addr) error {
 	if !c.host.register(c.key, c) {
 		return net.ErrClosed
 	}
-	c.listen(c)
+	c.listen(c.notify)
 	return nil
 }
 

@@ -59,9 +59,8 @@ func (s *socket) open(proto tcpip.TransportProtocolNumber) error {
 	return nil
 }
 
-// NotifyEvent implements waiter.EventListener. gVisor calls it with locks
-// held.
-func (s *socket) NotifyEvent(mask waiter.EventMask) {
+// notify is called by gVisor, with locks held.
+func (s *socket) notify(mask waiter.EventMask) {
 	if mask&(waiter.ReadableEvents|waiter.EventHUp|waiter.EventErr) != 0 {
 		signal(s.readable)
 	}
@@ -78,11 +77,11 @@ func signal(c chan struct{}) {
 	}
 }
 
-// listen has the endpoint's events go to l for as long as the endpoint lives.
-func (s *socket) listen(l waiter.EventListener) {
-	entry := new(waiter.Entry)
-	entry.Init(l, waiter.AllEvents)
-	s.wq.EventRegister(entry)
+// listen has the endpoint's events go to notify for as long as the endpoint
+// lives.
+func (s *socket) listen(notify func(waiter.EventMask)) {
+	entry := waiter.NewFunctionEntry(waiter.AllEvents, notify)
+	s.wq.EventRegister(&entry)
 }
 
 // check fails if the socket is closed or the deadline has passed.

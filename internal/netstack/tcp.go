@@ -82,7 +82,7 @@ func (c *TCPConn) dial(ctx context.Context, local, remote netip.AddrPort) error 
 	if !c.host.register(c.key, c) {
 		return net.ErrClosed
 	}
-	c.listen(c)
+	c.listen(c.notify)
 	if err := c.ep.Connect(fullAddress(remote)); err != nil {
 		if _, started := err.(*tcpip.ErrConnectStarted); !started {
 			return errnoOf(err)
@@ -130,15 +130,15 @@ func (c *TCPConn) handshake(ctx context.Context) error {
 	}
 }
 
-// NotifyEvent implements waiter.EventListener.
-func (c *TCPConn) NotifyEvent(mask waiter.EventMask) {
+// notify is called by gVisor, with locks held.
+func (c *TCPConn) notify(mask waiter.EventMask) {
 	if mask&waiter.EventHUp != 0 {
 		// Only now: after Close gVisor goes on with the connection until the
 		// peer has all data, and an address that is removed ends that too.
 		c.host.unregister(c.key, c)
 		c.windowOpened()
 	}
-	c.socket.NotifyEvent(mask)
+	c.socket.notify(mask)
 }
 
 // fail implements flowOwner.

@@ -167,7 +167,7 @@ func (c *UDPConn) start() error {
 	if !c.host.register(c.key, c) {
 		return net.ErrClosed
 	}
-	c.listen(c)
+	c.listen(c.notify)
 	return nil
 }
 
