@@ -401,6 +401,9 @@ func TestRA_R18_RemovalIsToldOnce(t *testing.T) {
 			b := newRoutersBench(t, RouterConfig{})
 			b.do(lives(routerA, time.Hour))
 			b.expect(end(b), gone...)
+			if got := b.r.Routers(); len(got) != 0 {
+				t.Errorf("still lists %+v", got)
+			}
 			b.expect(b.do(NotRouter{addr(routerA)}, Forget{addr(routerA)}, Disable{}))
 		})
 	}
