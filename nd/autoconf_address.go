@@ -122,7 +122,6 @@ func (m *Autoconf) drop(a *slaacAddr) {
 		return
 	}
 	p.temporaries = slices.DeleteFunc(p.temporaries, func(t *slaacAddr) bool { return t == a })
-	m.setRegeneration(p)
 }
 
 func (m *Autoconf) assigned(addr netip.Addr) {

@@ -148,16 +148,10 @@ func (m *Autoconf) spread(p *slaacPrefix) {
 	m.setRegeneration(p)
 }
 
-// expire ends the valid lifetime of p.
+// expire ends the valid lifetime of p. Its addresses end by themselves, at the
+// same moment at the latest.
 func (m *Autoconf) expire(p *slaacPrefix) {
-	if p.stable != nil {
-		m.remove(p.stable)
-	}
-	for len(p.temporaries) > 0 {
-		m.remove(p.temporaries[0])
-	}
 	m.timers.Clear(slaacTimer{prefix: p, kind: retry})
-	m.timers.Clear(slaacTimer{prefix: p, kind: regeneration})
 	p.expired = true
 	if !p.stableAttempts.barred && !p.temporaryAttempts.barred {
 		delete(m.prefixes, p.prefix)

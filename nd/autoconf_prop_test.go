@@ -391,7 +391,7 @@ func TestTimeDoesNotGoBack(t *testing.T) {
 	b.after(time.Hour)
 	b.now = epoch
 	b.expect(b.do(prefix(subnet, day, day)), "update 2001:db8:1::ff:fe00:1 24h0m0s/24h0m0s")
-	b.expect(b.after(25*time.Hour), "remove 2001:db8:1::ff:fe00:1")
+	b.expect(b.after(25*time.Hour), "deprecate 2001:db8:1::ff:fe00:1", "remove 2001:db8:1::ff:fe00:1")
 }
 
 func FuzzAutoconfPrefix(f *testing.F) {

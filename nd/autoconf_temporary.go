@@ -8,7 +8,7 @@ import "time"
 // waited for. This is also why none is formed in response to an option that
 // deprecates.
 func (m *Autoconf) replenish(p *slaacPrefix, fromMulticast bool) {
-	if !m.cfg.Temporary || p.kind == LinkLocalAddress || p.expired || m.now.Before(m.regenerateAt(p)) {
+	if !m.cfg.Temporary || m.now.Before(m.regenerateAt(p)) {
 		return
 	}
 	for !p.temporaryAttempts.barred && m.left(p.preferred) > m.cfg.regenAdvance() {

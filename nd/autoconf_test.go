@@ -237,7 +237,7 @@ func TestIID_R10_TheCounterIsSavedAndUsed(t *testing.T) {
 	b.expect(b.do(prefix(subnet, day, day)), fmt.Sprintf("add %v/64 stable 24h0m0s/24h0m0s", stableAddr(subnet, 1)))
 
 	cfg := stableConfig
-	cfg.Counters = []DADCounter{{netip.MustParsePrefix(subnet), 7}, {netip.MustParsePrefix("fe80::/64"), 2}}
+	cfg.Counters = []DADCounter{{netip.MustParsePrefix("2001:db8:1::5/64"), 7}, {netip.MustParsePrefix("fe80::/64"), 2}}
 	b = newAutoBench(t, cfg)
 	b.do(AutoconfUp{}, prefix(subnet, day, day))
 	if b.added[0] != stableAddr("fe80::/64", 2) || b.added[1] != stableAddr(subnet, 7) {
@@ -317,7 +317,7 @@ func TestLIF_R03_ANewPrefixFormsAnAddress(t *testing.T) {
 	b = newUpBench(t, AutoconfConfig{MatchAnyAddress: true})
 	b.expect(b.do(AddressClaimed{addr("2001:db8:2::7")}, ev), formed)
 	b = newUpBench(t, AutoconfConfig{MatchAnyAddress: true})
-	claims := []AutoconfEvent{AddressClaimed{addr("2001:db8:1::7")}, AddressClaimed{addr("2001:db8:1::8")}}
+	claims := []AutoconfEvent{AddressClaimed{addr("2001:db8:1::7")}, AddressClaimed{addr("2001:db8:1::7")}, AddressClaimed{addr("2001:db8:1::8")}}
 	b.expect(b.do(append(claims, ev)...))
 	b.expect(b.do(AddressReleased{addr("2001:db8:1::7")}, AddressReleased{addr("2001:db8:1::7")}, ev))
 	b.expect(b.do(AddressReleased{addr("2001:db8:1::8")}, ev), formed)
@@ -366,6 +366,7 @@ func TestLIF_R06_TwoHourRule(t *testing.T) {
 		{"2) remaining under 2 h, shorter", lifetimes{h, h}, lifetimes{s, 2 * s}, lifetimes{s, h}, lifetimes{h, h}},
 		{"2) remaining under 2 h, the same", lifetimes{s, h}, lifetimes{2 * s, h}, lifetimes{2 * s, h}, lifetimes{s, h}},
 		{"2) remaining 2 h", lifetimes{h, 2 * h}, lifetimes{s, h}, lifetimes{s, 2 * h}, lifetimes{h, 2 * h}},
+		{"2) remaining 2 h, the same", lifetimes{h, 2 * h}, lifetimes{s, 2 * h}, lifetimes{s, 2 * h}, lifetimes{h, 2 * h}},
 		{"2) zero", lifetimes{h, h}, lifetimes{0, 0}, lifetimes{0, h}, lifetimes{h, h}},
 		{"3) remaining over 2 h", lifetimes{h, 2*h + s}, lifetimes{s, h}, lifetimes{s, 2 * h}, lifetimes{s, 2 * h}},
 		{"3) 2 h", lifetimes{h, 9 * h}, lifetimes{s, 2 * h}, lifetimes{s, 2 * h}, lifetimes{s, 2 * h}},
@@ -450,6 +451,12 @@ func TestLIF_R18_LifetimesRunBeforeAssignment(t *testing.T) {
 	if len(b.m.prefixes) > 0 {
 		t.Error("the prefix outlives its valid lifetime")
 	}
+	b.do(prefix(subnet, time.Second/4, time.Second/4))
+	b.do(AddressDuplicate{b.last()})
+	b.after(time.Second / 4)
+	if at, ok := b.m.Deadline(); ok {
+		t.Errorf("the next attempt is due at %v, without a prefix", at)
+	}
 }
 
 func TestAddressesRemovedByHandAreNotFormedAgain(t *testing.T) {
@@ -478,4 +485,40 @@ func TestDownRemovesAllInOrder(t *testing.T) {
 	b.expect(b.do(AutoconfDown{}), want...)
 	b.expect(b.do(prefix(subnet, day, day)))
 	b.expect(b.after(100 * day))
+}
+
+// What a machine would panic for is told before.
+func TestAutoconfConfigValidate(t *testing.T) {
+	for name, cfg := range map[string]AutoconfConfig{
+		"unknown identifiers":   {LinkAddr: link(hostMAC), Identifiers: RandomIdentifiers + 1},
+		"long identifiers":      {LinkAddr: link(hostMAC), IdentifierBits: 65},
+		"negative identifiers":  {LinkAddr: link(hostMAC), IdentifierBits: -1},
+		"no link-layer address": {},
+		"a group's address":     {LinkAddr: BroadcastLinkAddr},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil || cfg.Validate() == nil {
+					t.Errorf("%s: no panic or no error", name)
+				}
+			}()
+			NewAutoconf(cfg, &sequence{})
+		}()
+	}
+	if err := (AutoconfConfig{Identifiers: RandomIdentifiers}).Validate(); err != nil {
+		t.Errorf("random identifiers need no link-layer address: %v", err)
+	}
+}
+
+// The counters of the latest networks are kept, not those of all.
+func TestIID_R10_KeptCountersAreBounded(t *testing.T) {
+	cfg := stableConfig
+	for i := range 100 {
+		cfg.Counters = append(cfg.Counters, DADCounter{netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::/64", i)), 1})
+	}
+	b := newUpBench(t, cfg)
+	b.do(prefix("2001:db8:0::/64", day, day), prefix("2001:db8:99::/64", day, day))
+	if b.added[0] != stableAddr("2001:db8:0::/64", 0) || b.added[1] != stableAddr("2001:db8:99::/64", 1) || len(b.m.saved) != 32 {
+		t.Errorf("formed %v with %d counters", b.added, len(b.m.saved))
+	}
 }
