@@ -323,6 +323,20 @@ func TestLIF_R03_ANewPrefixFormsAnAddress(t *testing.T) {
 	b.expect(b.do(AddressReleased{addr("2001:db8:1::8")}, ev), formed)
 }
 
+// In RFC 2462 an address of other means also keeps temporary addresses and
+// further attempts away.
+func TestLIF_R03_AnyAddressOfThePrefixIsEnough(t *testing.T) {
+	cfg := stableConfig
+	cfg.MatchAnyAddress, cfg.Temporary = true, true
+	b := newUpBench(t, cfg)
+	b.expect(b.do(AddressClaimed{addr("2001:db8:1::7")}, prefix(subnet, day, day)))
+
+	cfg.Temporary = false
+	b = newUpBench(t, cfg)
+	b.do(prefix(subnet, day, day), AddressClaimed{stableAddr(subnet, 0)}, prefix(subnet, day, day))
+	b.expect(b.after(time.Second))
+}
+
 // An address in the list is not formed a second time; it is when the list has
 // it no more.
 func TestLIF_R03_TheFormedAddressIsInTheListAlready(t *testing.T) {
