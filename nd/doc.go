@@ -11,6 +11,12 @@
 // (RFC 4429). It is a pure machine: it is told the time and what happens, and
 // returns what is to be done.
 //
+// Routers is the host side of router discovery (RFC 4861, section 6.3;
+// RFC 7559, RFC 4191, RFC 8106): it solicits, and tells which routes each
+// router holds and for how long. Autoconf forms addresses from the prefixes
+// that they advertise (RFC 4862, section 5.5; RFC 7217, RFC 8981) and ages
+// them. They are machines of the same kind.
+//
 //	n := nd.NewNeighbors(nd.NeighborConfig{LinkAddr: mac}, random)
 //	do(n.Step(now, nd.Defend{Addr: own}))
 //	do(n.Step(now, nd.Resolve{Addr: neighbor, Src: own})) // a packet waits
@@ -24,5 +30,5 @@
 //
 // Not here: Duplicate Address Detection (package dad), the packets that wait
 // for a link-layer address (their owner keeps them), routes (package rib),
-// proxying, and what routers alone do.
+// Redirects beyond their message, proxying, and what routers alone do.
 package nd

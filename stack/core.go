@@ -20,6 +20,8 @@ type CoreConfig struct {
 	Loopback dad.Loopback
 	// NoLinkLocal: form no link-local address at link up.
 	NoLinkLocal bool
+	// NoRouters: solicit no routers and ignore their advertisements.
+	NoRouters bool
 	Limits
 }
 
@@ -65,15 +67,18 @@ type Core struct {
 	neighbors *nd.Neighbors
 	groups    *mld.Machine
 	routes    *rib.Table
+	routers   *nd.Routers
+	autoconf  *nd.Autoconf
 
-	addresses  addressTable
-	configured configuredAddresses
-	statics    staticRoutes
-	deadlines  timerq.Queue[addressTimer]
-	queue      waitQueue
-	linkLocals []netip.Addr // assigned, oldest first; those that are so no longer are skipped lazily
-	failures   []Failure
-	counters   CoreCounters
+	knownRouters map[netip.Addr]struct{} // neighbors with IsRouter
+	addresses    addressTable
+	configured   configuredAddresses
+	statics      staticRoutes
+	deadlines    timerq.Queue[addressTimer]
+	queue        waitQueue
+	linkLocals   []netip.Addr // assigned, oldest first; those that are so no longer are skipped lazily
+	failures     []Failure
+	counters     CoreCounters
 
 	up       bool
 	disabled bool // RFC 4862, section 5.4.5
@@ -111,8 +116,12 @@ func NewCore(cfg CoreConfig, r nd.Random) *Core {
 		neighbors: nd.NewNeighbors(p.neighborConfig(cfg), r),
 		groups:    mld.New(p.mldConfig(cfg), r),
 		routes:    rib.New(p.ribConfig(cfg)),
-		addresses: newAddressTable(),
-		queue:     newWaitQueue(cfg.QueuePerNeighbor, cfg.MaxQueued),
+		routers:   nd.NewRouters(p.routerConfig(cfg), r),
+		autoconf:  nd.NewAutoconf(p.autoconfConfig(cfg), r),
+
+		knownRouters: make(map[netip.Addr]struct{}),
+		addresses:    newAddressTable(),
+		queue:        newWaitQueue(cfg.QueuePerNeighbor, cfg.MaxQueued),
 	}
 }
 
@@ -155,7 +164,9 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 	case LeaveGroup:
 		c.done(ev.ID, c.leaveGroup(ev.Group, ev.Holder))
 	case SetMTU:
+		c.cfg.MTU = ev.MTU
 		c.runMLD(c.groups.Step(c.now, mld.SetMTU(ev)))
+		c.runRouters(c.routers.Step(c.now, nd.SetLinkMTU(ev)))
 	case Output:
 		c.output(ev)
 	case NeighborUsed:
@@ -204,7 +215,7 @@ func (c *Core) done(id RequestID, err error) {
 	}
 }
 
-// machine names one of the five that hold deadlines, in the order in which
+// machine names one of those that hold deadlines, in the order in which
 // they go at equal times.
 type machine int
 
@@ -213,6 +224,8 @@ const (
 	machineND
 	machineMLD
 	machineRIB
+	machineRouters
+	machineAutoconf
 	machineLifetimes
 )
 
@@ -231,6 +244,10 @@ func (c *Core) earliest() (first time.Time, m machine, ok bool) {
 	consider(t, has, machineMLD)
 	t, has = c.routes.Deadline()
 	consider(t, has, machineRIB)
+	t, has = c.routers.Deadline()
+	consider(t, has, machineRouters)
+	t, has = c.autoconf.Deadline()
+	consider(t, has, machineAutoconf)
 	t, has = c.deadlines.Next()
 	consider(t, has, machineLifetimes)
 	return first, m, ok
@@ -256,6 +273,10 @@ func (c *Core) advance(now time.Time) {
 			c.runMLD(c.groups.Advance(t))
 		case machineRIB:
 			c.runRIB(c.routes.Advance(t))
+		case machineRouters:
+			c.runRouters(c.routers.Advance(t))
+		case machineAutoconf:
+			c.runAutoconf(c.autoconf.Advance(t))
 		case machineLifetimes:
 			c.expire(t)
 		}
@@ -305,6 +326,11 @@ func (c *Core) enableIPv6(first *address) {
 		start = append(start, c.newAddress(req))
 	}
 	c.startDAD(start)
+	if !c.cfg.NoRouters {
+		c.runAutoconf(c.autoconf.Step(c.now, nd.AutoconfUp{}))
+		c.runRouters(c.routers.Step(c.now, nd.Enable{}))
+		c.setReportSource() // which may be assigned already, without DAD
+	}
 }
 
 // linkDown withdraws and forgets; nothing is sent, for the link cannot carry it.
@@ -338,6 +364,8 @@ func (c *Core) disableIPv6(duplicate netip.Addr) {
 func (c *Core) suspend(err error) {
 	c.emit(SetUsable{false})
 	c.runMLD(c.groups.Step(c.now, mld.Down{}))
+	c.autoconfDown(err.Error())
+	c.forgetRouters()
 	for _, a := range c.addresses.inOrder() {
 		if a.request != 0 {
 			c.drop(a, err, err.Error())

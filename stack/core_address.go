@@ -31,10 +31,14 @@ type AddressOrigin uint8
 const (
 	OriginManual    AddressOrigin = iota // added through the API
 	OriginLinkLocal                      // formed from the interface's link-layer address at link up
+	OriginSLAAC                          // formed from a prefix that a router advertises (RFC 4862, section 5.5)
+	OriginTemporary                      // the same, for a while (RFC 8981)
 )
 
-// String returns "manual" or "link-local".
-func (o AddressOrigin) String() string { return [...]string{"manual", "link-local"}[o] }
+// String returns "manual", "link-local", "slaac" or "temporary".
+func (o AddressOrigin) String() string {
+	return [...]string{"manual", "link-local", "slaac", "temporary"}[o]
+}
 
 // Address is one address of an interface. A duplicate is never one.
 type Address struct {
@@ -173,6 +177,7 @@ func (c *Core) newAddress(req AddRequest) *address {
 		c.deadlines.Set(addressTimer{a.addr(), validEnds}, a.valid)
 	}
 	c.addresses.insert(a)
+	c.runAutoconf(c.autoconf.Step(c.now, nd.AddressClaimed{Addr: a.addr()}))
 	return a
 }
 
@@ -194,10 +199,10 @@ func (c *Core) formLinkLocal() *address {
 // LinkLocalAddr is the link-local address with the EUI-64 interface
 // identifier of l (RFC 2464, sections 4 and 5).
 func LinkLocalAddr(l nd.LinkAddr) netip.Addr {
-	return netip.AddrFrom16([16]byte{
-		0: 0xfe, 1: 0x80,
-		8: l[0] ^ 0x02, 9: l[1], 10: l[2], 11: 0xff, 12: 0xfe, 13: l[3], 14: l[4], 15: l[5],
-	})
+	addr := [16]byte{0: 0xfe, 1: 0x80}
+	iid := nd.EUI64(l)
+	copy(addr[8:], iid[:])
+	return netip.AddrFrom16(addr)
 }
 
 // settle ends the pending add of an address.
@@ -213,6 +218,9 @@ func (c *Core) settle(a *address, err error) {
 // connections that waited for its return end.
 func (c *Core) forget(a *address, err error) {
 	c.addresses.delete(a)
+	if !a.isAutoconfigured() {
+		c.runAutoconf(c.autoconf.Step(c.now, nd.AddressReleased{Addr: a.addr()}))
+	}
 	for _, kind := range []timerKind{preferredEnds, validEnds, retryDAD} {
 		c.deadlines.Clear(addressTimer{a.addr(), kind})
 	}
@@ -248,6 +256,9 @@ func (c *Core) removeAddress(ev RemoveAddress) {
 	switch {
 	case ok:
 		c.remove(a, ErrAddressRemoved, "")
+		if a.isAutoconfigured() {
+			c.runAutoconf(c.autoconf.Step(c.now, nd.AddressRemoved{Addr: ev.Addr}))
+		}
 	case !c.configured.has(ev.Addr):
 		c.done(ev.ID, ErrNoSuchAddress)
 		return
@@ -274,11 +285,7 @@ func (c *Core) expire(t time.Time) {
 	}
 	switch d.kind {
 	case preferredEnds: // RFC 4862, section 5.5.4
-		a.deprecated = true
-		if a.enabled() {
-			c.spread(a)
-			c.notify(Event{Type: AddressDeprecated, Address: d.addr, Prefix: a.cfg.Prefix})
-		}
+		c.deprecate(a)
 	case validEnds:
 		c.remove(a, ErrAddressRemoved, "its valid lifetime ended")
 	case retryDAD:

@@ -20,15 +20,16 @@ const (
 
 // address is one record of the address table.
 type address struct {
-	cfg        AddressConfig
-	origin     AddressOrigin
-	state      addressPhase
-	deprecated bool
-	kept       bool // it was assigned once, so it runs DAD again at link up
-	request    RequestID
-	seq        uint64
-	preferred  time.Time // zero: infinite
-	valid      time.Time
+	cfg             AddressConfig
+	origin          AddressOrigin
+	state           addressPhase
+	deprecated      bool
+	fromMulticastRA bool // RFC 4862, section 5.4.2: its first probe is delayed
+	kept            bool // it was assigned once, so it runs DAD again at link up
+	request         RequestID
+	seq             uint64
+	preferred       time.Time // zero: infinite
+	valid           time.Time
 }
 
 func (a *address) addr() netip.Addr { return a.cfg.Prefix.Addr() }

@@ -16,7 +16,7 @@ func (c *Core) startDAD(start []*address) {
 	for _, a := range start {
 		a.state = addressTesting
 		actions = append(actions, c.dad.Step(c.now, dad.Start{
-			Addr: a.addr(), Mode: a.cfg.DAD, Anycast: a.cfg.Anycast, First: !c.sent,
+			Addr: a.addr(), Mode: a.cfg.DAD, Anycast: a.cfg.Anycast, First: !c.sent, FromMulticastRA: a.fromMulticastRA,
 		})...)
 		if c.dad.State(a.addr()) != dad.Assigned {
 			c.notify(Event{Type: AddressTentative, Address: a.addr(), Prefix: a.cfg.Prefix})
@@ -103,6 +103,9 @@ func (c *Core) assign(addr netip.Addr, optimistic bool) {
 		c.linkLocals = append(c.linkLocals, addr)
 		c.setReportSource()
 	}
+	if a.isAutoconfigured() {
+		c.runAutoconf(c.autoconf.Step(c.now, nd.AddressAssigned{Addr: addr}))
+	}
 }
 
 // spread tells rib and nd what an enabled address is.
@@ -110,7 +113,7 @@ func (c *Core) spread(a *address) {
 	optimistic := a.state == addressOptimistic
 	c.runRIB(c.routes.Step(c.now, rib.Assign{
 		Addr: a.addr(), PrefixLen: a.cfg.Prefix.Bits(), OnLink: a.cfg.OnLink,
-		Deprecated: a.deprecated, Optimistic: optimistic, Anycast: a.cfg.Anycast,
+		Deprecated: a.deprecated, Optimistic: optimistic, Anycast: a.cfg.Anycast, Temporary: a.origin == OriginTemporary,
 	}))
 	c.runND(c.neighbors.Step(c.now, nd.Defend{Addr: a.addr(), Anycast: a.cfg.Anycast, Optimistic: optimistic}))
 }
@@ -128,8 +131,9 @@ func (c *Core) withdraw(a *address) {
 	c.emit(Disable{a.addr()})
 }
 
-// setReportSource gives mld the oldest assigned link-local address
-// (RFC 3590, section 4).
+// setReportSource gives mld and router discovery the oldest assigned
+// link-local address as their source (RFC 3590, section 4; RFC 4861,
+// section 6.3.7).
 func (c *Core) setReportSource() {
 	for len(c.linkLocals) > 0 {
 		if a, ok := c.addresses.get(c.linkLocals[0]); ok && a.state == addressAssigned {
@@ -142,6 +146,11 @@ func (c *Core) setReportSource() {
 		source = c.linkLocals[0]
 	}
 	c.runMLD(c.groups.Step(c.now, mld.SetLinkLocal{Addr: source}))
+	from := nd.SetSource{Addr: source}
+	if !source.IsUnspecified() {
+		from.SourceLinkAddr = c.cfg.LinkAddr
+	}
+	c.runRouters(c.routers.Step(c.now, from))
 }
 
 // reject is RFC 4862, section 5.4.5: the address vanishes; an event, a counter
@@ -158,6 +167,9 @@ func (c *Core) reject(dup *dad.DuplicateError) {
 	c.failures = append(c.failures, Failure{Time: c.now, Duplicate: *dup})
 	c.notify(Event{Type: AddressDuplicate, Address: dup.Addr, Prefix: a.cfg.Prefix, LinkAddr: dup.LinkAddr, Reason: dup.Evidence.String()})
 	c.forget(a, dup)
+	if a.isAutoconfigured() {
+		c.runAutoconf(c.autoconf.Step(c.now, nd.AddressDuplicate{Addr: dup.Addr}))
+	}
 	if a.origin == OriginLinkLocal && c.cfg.Profile.disablesIPv6() {
 		c.disableIPv6(dup.Addr)
 	}
@@ -188,7 +200,7 @@ func (c *Core) failed(addr netip.Addr) {
 		panic("stack: dad gave up an unknown address " + addr.String())
 	}
 	c.counters.ProbesFailed++
-	if a.origin == OriginLinkLocal || a.kept || c.configured.has(addr) {
+	if a.origin != OriginManual || a.kept || c.configured.has(addr) {
 		a.state = addressWaiting
 		c.deadlines.Set(addressTimer{addr, retryDAD}, c.now.Add(retryInterval))
 		return

@@ -190,6 +190,10 @@ type (
 	OpenGroup struct{ Group netip.Addr }
 	// CloseGroup closes it.
 	CloseGroup struct{ Group netip.Addr }
+	// SetHopLimit changes the default hop limit of what the sockets send.
+	SetHopLimit struct{ HopLimit uint8 }
+	// SetPathMTU changes the largest packet that the sockets send.
+	SetPathMTU struct{ MTU int }
 	// SetUsable says whether packets may be sent at all.
 	SetUsable struct{ Usable bool }
 	// Done is the result of a command: exactly one for each RequestID.
@@ -213,6 +217,8 @@ func (Unreachable) isCoreAction()      {}
 func (Discard) isCoreAction()          {}
 func (OpenGroup) isCoreAction()        {}
 func (CloseGroup) isCoreAction()       {}
+func (SetHopLimit) isCoreAction()      {}
+func (SetPathMTU) isCoreAction()       {}
 func (SetUsable) isCoreAction()        {}
 func (Done) isCoreAction()             {}
 func (Notify) isCoreAction()           {}

@@ -20,7 +20,7 @@ func FuzzCore(f *testing.F) {
 			return
 		}
 		profile := []Profile{RFC2462(), RFC4862(), Current()}[data[0]%3]
-		n := newNode(t, CoreConfig{Profile: profile, Limits: Limits{MaxNeighbors: 16, MaxQueued: 4, MaxAddresses: 8, MaxGroups: 16, MaxRoutes: 4}})
+		n := newRoutedNode(t, CoreConfig{Profile: profile, Limits: Limits{MaxNeighbors: 16, MaxQueued: 4, MaxAddresses: 8, MaxGroups: 16, MaxRoutes: 4}})
 		n.random.point = float64(data[1]) / 255
 		n.step(LinkUp{})
 		for in := (&fuzzInput{data[2:]}); len(in.data) > 0 && !t.Failed(); {
@@ -61,7 +61,7 @@ func fuzzAddr(k byte) netip.Addr {
 
 func fuzzStep(n *node, in *fuzzInput) {
 	what, a := in.octet(), fuzzAddr(in.octet())
-	switch what % 16 {
+	switch what % 17 {
 	case 0:
 		n.addConfig(AddressConfig{Prefix: netip.PrefixFrom(a, 64), DAD: 0, Anycast: what > 200})
 	case 1:
@@ -102,6 +102,15 @@ func fuzzStep(n *node, in *fuzzInput) {
 		} else {
 			n.step(RemoveRoute{n.id(), r})
 		}
+	case 16:
+		pi := nd.PrefixInformation{
+			Prefix: netip.PrefixFrom(a, 64).Masked(), OnLink: what&32 != 0, Autonomous: what&64 != 0,
+			ValidLifetime: time.Duration(in.octet()) * time.Second, PreferredLifetime: time.Duration(in.octet()) * time.Second,
+		}
+		n.hears(peerLL, nd.AllNodes, &nd.RouterAdvert{
+			RouterLifetime: time.Duration(in.octet()) * time.Second, SourceLinkAddr: peerMAC, Prefixes: []nd.PrefixInformation{pi},
+			Routes: []nd.RouteInformation{{Prefix: netip.PrefixFrom(a, 48).Masked(), Lifetime: time.Duration(in.octet()) * time.Second}},
+		})
 	case 15:
 		n.receives(in.take(int(in.octet())))
 	}

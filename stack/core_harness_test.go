@@ -53,7 +53,13 @@ type node struct {
 	actions   []CoreAction          // since the last call of take
 }
 
+// newNode makes a node that does not look for routers.
 func newNode(t testing.TB, cfg CoreConfig) *node {
+	cfg.NoRouters = true
+	return newRoutedNode(t, cfg)
+}
+
+func newRoutedNode(t testing.TB, cfg CoreConfig) *node {
 	if cfg.LinkAddr.IsZero() {
 		cfg.LinkAddr = ownMAC
 	}
@@ -328,6 +334,8 @@ func wire(frame []byte) string {
 		what = fmt.Sprintf("NS %v", m.Target)
 	case *nd.NeighborAdvert:
 		what = fmt.Sprintf("NA %v", m.Target)
+	case *nd.RouterSolicit:
+		what = fmt.Sprintf("RS %v", m.SourceLinkAddr)
 	default:
 		h := mld.Header{Src: p.src, Dst: p.dst, HopLimit: p.hopLimit, RouterAlert: p.routerAlert}
 		message, mldErr := mld.Parse(h, p.message)

@@ -18,8 +18,10 @@ func (c *Core) runND(actions []nd.Action) {
 			n := act.Neighbor
 			c.emit(SetNeighborView{n})
 			c.notify(Event{Type: NeighborChanged, Address: n.Addr, LinkAddr: n.LinkAddr, State: n.State.String()})
+			c.watchRouter(n)
 		case nd.Removed:
 			c.emit(DropNeighborView{act.Addr})
+			delete(c.knownRouters, act.Addr)
 			c.notify(Event{Type: NeighborChanged, Address: act.Addr, State: "none"})
 		case nd.Resolved:
 			if packets := c.queue.take(act.Addr); len(packets) > 0 {

@@ -72,6 +72,10 @@ func (c *Core) receiveND(h nd.Header, m nd.Message) {
 	case *nd.NeighborSolicit:
 		c.runDAD(c.dad.Step(c.now, dad.Solicit{Header: h, NeighborSolicit: m}))
 		c.runND(c.neighbors.Step(c.now, nd.Solicited{Header: h, NeighborSolicit: m}))
+	case *nd.RouterAdvert:
+		if !c.cfg.NoRouters {
+			c.runRouters(c.routers.Step(c.now, nd.Advert{Header: h, RouterAdvert: m}))
+		}
 	case *nd.NeighborAdvert:
 		state := c.dad.State(m.Target)
 		c.runDAD(c.dad.Step(c.now, dad.Advert{Header: h, NeighborAdvert: m}))

@@ -21,6 +21,7 @@
 // one goroutine, its loop, and adds the clock, the link and the sockets, which
 // are gVisor's. Data packets do not pass the loop.
 //
-// Routers, autoconfigured global addresses, redirects and path MTU are not
-// handled yet; neither are forwarding and IPv4, which never will be.
+// Routers are listened to and addresses formed of their prefixes. A dead
+// router is not left before its lifetime ends, and redirects and path MTU are
+// not handled yet; neither are forwarding and IPv4, which never will be.
 package stack

@@ -27,8 +27,14 @@ const (
 	NeighborChanged   EventType = "neighbor_changed"   // Address, LinkAddr, State
 	LinkIsUp          EventType = "link_up"
 	LinkIsDown        EventType = "link_down"
-	IPv6Disabled      EventType = "ipv6_disabled" // Address, Reason
-	Lost              EventType = "lost"          // From, To: the numbers that were missed
+	RouterAdded       EventType = "router_added"    // Address
+	RouterRemoved     EventType = "router_removed"  // Address
+	RouterOptions     EventType = "router_options"  // Address: it advertises other options than before
+	NoRouters         EventType = "no_routers"      // no solicitation was answered
+	ManagedFlags      EventType = "managed_flags"   // State: managed, other or none
+	AutoconfFailed    EventType = "autoconf_failed" // Prefix, Reason
+	IPv6Disabled      EventType = "ipv6_disabled"   // Address, Reason
+	Lost              EventType = "lost"            // From, To: the numbers that were missed
 )
 
 // Event is one thing that happened, in the order in which it happened. Which

@@ -26,6 +26,8 @@ type InterfaceConfig struct {
 	Addresses []AddressConfig
 	// NoLinkLocal: form no link-local address.
 	NoLinkLocal bool
+	// NoRouters: solicit no routers and ignore their advertisements.
+	NoRouters bool
 	// Down: stay down until SetUp.
 	Down bool
 	// MTU is that of the link if 0; otherwise 1280 to the link's.
@@ -82,7 +84,7 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 		neighbors: newNeighborView(),
 		core: NewCore(CoreConfig{
 			LinkAddr: link.LinkAddr(), MTU: mtu, Profile: cfg.Profile,
-			Loopback: cfg.Loopback, NoLinkLocal: cfg.NoLinkLocal, Limits: cfg.Limits,
+			Loopback: cfg.Loopback, NoLinkLocal: cfg.NoLinkLocal, NoRouters: cfg.NoRouters, Limits: cfg.Limits,
 		}, s.random),
 		fromSiblings: make(chan *netstack.Packet, maxHandOver),
 		stop:         make(chan struct{}),
@@ -442,6 +444,12 @@ func (i *Interface) routeTo(dst, src netip.Addr) (r RouteResult, err error) {
 		}
 	})
 	return r, nil
+}
+
+// Routers lists the routers that were heard, with all that they advertise.
+func (i *Interface) Routers() (rs []nd.RouterInfo) {
+	i.look(func(c *Core) { rs = c.Routers() })
+	return rs
 }
 
 // Neighbors lists the Neighbor Cache, ordered by address.

@@ -196,6 +196,10 @@ func (l *loop) perform(act CoreAction) {
 		l.check("join", i.host.JoinGroup(act.Group))
 	case CloseGroup:
 		l.check("leave", i.host.LeaveGroup(act.Group))
+	case SetHopLimit:
+		i.host.SetHopLimit(act.HopLimit)
+	case SetPathMTU:
+		l.check("set MTU", i.host.SetMTU(act.MTU))
 	case SetUsable:
 		i.usable.Store(act.Usable)
 	case Done:

@@ -16,17 +16,22 @@ import (
 // from RFC2462, RFC4862 or Current and Set single knobs. Profiles compare with
 // ==; the zero value is Current.
 type Profile struct {
-	transmits        count // DupAddrDetectTransmits
-	retransTimer     time.Duration
-	delayProbeOnly   bool
-	acceptUnicastDst bool
-	plainConflicts   bool
-	linkLocalFailure linkLocalFailure
-	noNonce          bool
-	onLinkAssumption bool
-	keepUnreachable  bool
-	mldv1            bool
-	rfc3484          bool
+	transmits          count // DupAddrDetectTransmits
+	retransTimer       time.Duration
+	delayProbeOnly     bool
+	acceptUnicastDst   bool
+	plainConflicts     bool
+	linkLocalFailure   linkLocalFailure
+	noNonce            bool
+	onLinkAssumption   bool
+	keepUnreachable    bool
+	mldv1              bool
+	rfc3484            bool
+	noMulticastRADelay bool
+	threeSolicits      bool
+	routerTypeA        bool
+	lifetimeWithValid  bool
+	matchAnyAddress    bool
 }
 
 // count is a number whose zero value means "the default".
@@ -42,17 +47,21 @@ const (
 	goOn
 )
 
-// Current is RFC 4862 with Enhanced DAD (RFC 7527) and RFC 6724.
+// Current is RFC 4862 with Enhanced DAD (RFC 7527), RFC 4191, RFC 6724 and
+// RFC 7559.
 func Current() Profile { return Profile{} }
 
 // RFC4862 is RFC 4862 with RFC 4861, 3810 and 3484.
-func RFC4862() Profile { return Profile{noNonce: true, rfc3484: true} }
+func RFC4862() Profile {
+	return Profile{noNonce: true, rfc3484: true, threeSolicits: true, routerTypeA: true}
+}
 
 // RFC2462 is RFC 2462 with RFC 2461, 2710, 3590 and 3484.
 func RFC2462() Profile {
 	return Profile{
 		noNonce: true, rfc3484: true, delayProbeOnly: true, acceptUnicastDst: true, plainConflicts: true,
 		linkLocalFailure: disableAlways, onLinkAssumption: true, mldv1: true,
+		noMulticastRADelay: true, threeSolicits: true, routerTypeA: true, lifetimeWithValid: true, matchAnyAddress: true,
 	}
 }
 
@@ -104,6 +113,8 @@ var knobs = []Knob{
 	}},
 	{"dad_first_delay", "join|solicit", "RFC 4862, section 5.4.2", "what the random delay at start holds back: the join with its report, or (RFC 2462) the solicitation alone",
 		choice("solicit", "join", func(p *Profile) *bool { return &p.delayProbeOnly })},
+	{"dad_delay_multicast_ra", "on|off", "RFC 4862, section 5.4.2", "delay the test of an address that stems from a Router Advertisement to a group",
+		choice("off", "on", func(p *Profile) *bool { return &p.noMulticastRADelay })},
 	{"dad_drop_unicast_dst", "on|off", "RFC 4862, section 5.4", "drop solicitations and advertisements sent to the tentative address itself",
 		choice("off", "on", func(p *Profile) *bool { return &p.acceptUnicastDst })},
 	{"dad_na_for_assigned", "report|plain", "RFC 4862, section 5.4.4", "an advertisement for an assigned address: report the conflict, or treat it as plain Neighbor Discovery (RFC 2461)",
@@ -121,6 +132,14 @@ var knobs = []Knob{
 		choice("unreachable", "delete", func(p *Profile) *bool { return &p.keepUnreachable })},
 	{"mld_version", "1|2", "RFC 2710, RFC 3810", "the version that Multicast Listener Discovery starts with",
 		choice("1", "2", func(p *Profile) *bool { return &p.mldv1 })},
+	{"lifetime_preferred", "always|with_valid", "RFC 4862, section 5.5.3", "the preferred lifetime of an address follows every advertisement, or (RFC 2462) only those whose valid lifetime counts",
+		choice("with_valid", "always", func(p *Profile) *bool { return &p.lifetimeWithValid })},
+	{"slaac_match_scope", "equal|any", "RFC 4862, section 5.5.3", "no address is formed for a prefix that has one by autoconfiguration, or (RFC 2462) by any means",
+		choice("any", "equal", func(p *Profile) *bool { return &p.matchAnyAddress })},
+	{"rs_schedule", "backoff|three", "RFC 7559", "solicit routers until one answers, with back-off, or (RFC 4861) three times",
+		choice("three", "backoff", func(p *Profile) *bool { return &p.threeSolicits })},
+	{"router_type", "A|C", "RFC 4191, section 3", "ignore router preferences and route information, or heed them",
+		choice("A", "C", func(p *Profile) *bool { return &p.routerTypeA })},
 	{"sas", "3484|6724", "RFC 6724", "the rules of source address selection",
 		choice("3484", "6724", func(p *Profile) *bool { return &p.rfc3484 })},
 }
@@ -155,7 +174,7 @@ func (p Profile) dadConfig(c CoreConfig) dad.Config {
 		LinkAddr: c.LinkAddr, Loopback: c.Loopback,
 		DupAddrDetectTransmits: int(p.transmits), RetransTimer: p.retransTimer,
 		DelayProbeOnly: p.delayProbeOnly, AcceptUnicastDst: p.acceptUnicastDst,
-		NoMulticastRADelay: p.delayProbeOnly, NoNonce: p.noNonce,
+		NoMulticastRADelay: p.noMulticastRADelay, NoNonce: p.noNonce,
 	}
 }
 
@@ -172,6 +191,17 @@ func (p Profile) mldConfig(c CoreConfig) mld.Config {
 		cfg.Version = 1
 	}
 	return cfg
+}
+
+func (p Profile) routerConfig(c CoreConfig) nd.RouterConfig {
+	return nd.RouterConfig{LinkMTU: c.MTU, Backoff: !p.threeSolicits, Preferences: !p.routerTypeA}
+}
+
+func (p Profile) autoconfConfig(c CoreConfig) nd.AutoconfConfig {
+	return nd.AutoconfConfig{
+		LinkAddr: c.LinkAddr, NoLinkLocal: true, DupAddrDetectTransmits: int(p.transmits), RetransTimer: p.retransTimer,
+		PreferredOnlyWithValid: p.lifetimeWithValid, MatchAnyAddress: p.matchAnyAddress,
+	}
 }
 
 func (p Profile) ribConfig(c CoreConfig) rib.Config {

@@ -21,17 +21,27 @@ type configs struct {
 	MLD       mld.Config
 	RIB       rib.Config
 	Failure   linkLocalFailure
+	Routers   nd.RouterConfig
+	Lifetime  bool
+	Match     bool
 }
 
 func configsOf(p Profile) configs {
 	var c CoreConfig
-	return configs{p.dadConfig(c), p.neighborConfig(c), p.mldConfig(c), p.ribConfig(c), p.linkLocalFailure}
+	autoconf := p.autoconfConfig(c)
+	return configs{
+		p.dadConfig(c), p.neighborConfig(c), p.mldConfig(c), p.ribConfig(c), p.linkLocalFailure,
+		p.routerConfig(c), autoconf.PreferredOnlyWithValid, autoconf.MatchAnyAddress,
+	}
 }
+
+// typeC is the profile Current.
+var typeC = configs{Routers: nd.RouterConfig{Backoff: true, Preferences: true}}
 
 // The table of profiles, knob by knob.
 func TestProfiles(t *testing.T) {
 	for name, want := range map[string]configs{
-		"current": {},
+		"current": typeC,
 		"rfc4862": {DAD: dad.Config{NoNonce: true}, RIB: rib.Config{RFC3484: true}},
 		"rfc2462": {
 			DAD:       dad.Config{NoNonce: true, DelayProbeOnly: true, AcceptUnicastDst: true, NoMulticastRADelay: true},
@@ -39,6 +49,8 @@ func TestProfiles(t *testing.T) {
 			MLD:       mld.Config{Version: 1},
 			RIB:       rib.Config{RFC3484: true, OnLinkAssumption: true},
 			Failure:   disableAlways,
+			Lifetime:  true,
+			Match:     true,
 		},
 	} {
 		p, err := ProfileByName(name)
@@ -61,17 +73,22 @@ func TestKnobs(t *testing.T) {
 		value, back string
 		want        configs
 	}{
-		"dad_transmits":        {"0", "1", configs{DAD: dad.Config{DupAddrDetectTransmits: dad.NoTransmits}}},
-		"retrans_timer":        {"2s", "1s", configs{DAD: dad.Config{RetransTimer: 2 * time.Second}, Neighbors: nd.NeighborConfig{RetransTimer: 2 * time.Second}}},
-		"dad_first_delay":      {"solicit", "join", configs{DAD: dad.Config{DelayProbeOnly: true, NoMulticastRADelay: true}}},
-		"dad_drop_unicast_dst": {"off", "on", configs{DAD: dad.Config{AcceptUnicastDst: true}}},
-		"dad_na_for_assigned":  {"plain", "report", configs{Neighbors: nd.NeighborConfig{PlainAdvertForAssigned: true}}},
-		"dad_ll_failure":       {"continue", "hardware", configs{Failure: goOn}},
-		"enhanced_dad":         {"off", "on", configs{DAD: dad.Config{NoNonce: true}}},
-		"onlink_assumption":    {"on", "off", configs{RIB: rib.Config{OnLinkAssumption: true}}},
-		"nud_exhausted":        {"unreachable", "delete", configs{Neighbors: nd.NeighborConfig{KeepUnreachable: true}}},
-		"mld_version":          {"1", "2", configs{MLD: mld.Config{Version: 1}}},
-		"sas":                  {"3484", "6724", configs{RIB: rib.Config{RFC3484: true}}},
+		"dad_transmits":          {"0", "1", configs{DAD: dad.Config{DupAddrDetectTransmits: dad.NoTransmits}}},
+		"retrans_timer":          {"2s", "1s", configs{DAD: dad.Config{RetransTimer: 2 * time.Second}, Neighbors: nd.NeighborConfig{RetransTimer: 2 * time.Second}}},
+		"dad_first_delay":        {"solicit", "join", configs{DAD: dad.Config{DelayProbeOnly: true}}},
+		"dad_delay_multicast_ra": {"off", "on", configs{DAD: dad.Config{NoMulticastRADelay: true}}},
+		"lifetime_preferred":     {"with_valid", "always", configs{Lifetime: true}},
+		"slaac_match_scope":      {"any", "equal", configs{Match: true}},
+		"rs_schedule":            {"three", "backoff", configs{Routers: nd.RouterConfig{Preferences: true}}},
+		"router_type":            {"A", "C", configs{Routers: nd.RouterConfig{Backoff: true}}},
+		"dad_drop_unicast_dst":   {"off", "on", configs{DAD: dad.Config{AcceptUnicastDst: true}}},
+		"dad_na_for_assigned":    {"plain", "report", configs{Neighbors: nd.NeighborConfig{PlainAdvertForAssigned: true}}},
+		"dad_ll_failure":         {"continue", "hardware", configs{Failure: goOn}},
+		"enhanced_dad":           {"off", "on", configs{DAD: dad.Config{NoNonce: true}}},
+		"onlink_assumption":      {"on", "off", configs{RIB: rib.Config{OnLinkAssumption: true}}},
+		"nud_exhausted":          {"unreachable", "delete", configs{Neighbors: nd.NeighborConfig{KeepUnreachable: true}}},
+		"mld_version":            {"1", "2", configs{MLD: mld.Config{Version: 1}}},
+		"sas":                    {"3484", "6724", configs{RIB: rib.Config{RFC3484: true}}},
 	}
 	for _, k := range Knobs() {
 		test, ok := tests[k.Name]
@@ -83,6 +100,9 @@ func TestKnobs(t *testing.T) {
 		if err := p.Set(k.Name, test.value); err != nil {
 			t.Error(err)
 		}
+		if test.want.Routers == (nd.RouterConfig{}) {
+			test.want.Routers = typeC.Routers
+		}
 		if diff := cmp.Diff(test.want, configsOf(p)); diff != "" {
 			t.Errorf("%s=%s (-want +got):\n%s", k.Name, test.value, diff)
 		}
@@ -93,7 +113,7 @@ func TestKnobs(t *testing.T) {
 		if err := p.Set(k.Name, test.back); err != nil {
 			t.Error(err)
 		}
-		if cfg := configsOf(p); k.Values != "0..255" && k.Values != "1ms..1h" && cfg != (configs{}) {
+		if cfg := configsOf(p); k.Values != "0..255" && k.Values != "1ms..1h" && cfg != typeC {
 			t.Errorf("%s=%s is not the default: %+v", k.Name, test.back, cfg)
 		}
 	}

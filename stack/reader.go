@@ -60,6 +60,12 @@ func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
 			i.counters.dataWhileDown.Add(1)
 			return
 		}
+		if to.IsMulticast() && f.Data[0][ethernetHeaderLen+24] != 0xff {
+			// Not for us alone: no error may answer it (RFC 4443, section
+			// 2.4 (e)), and no host sends such a thing.
+			i.counters.otherHost.Add(1)
+			return
+		}
 		i.counters.dataIn.Add(1)
 		b.Deliver(f.Len, f.Offload.NeedsChecksum || f.Offload.ChecksumValid)
 	default:

@@ -349,7 +349,7 @@ func TestCloseEndsEverything(t *testing.T) {
 // Nothing wakes an idle node.
 func TestIdleNodeHasNoTimer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		a, _, _, _ := pair(t, stack.WithoutTCP(stack.InterfaceConfig{}))
+		a, _, _, _ := pair(t, stack.WithoutTCP(stack.InterfaceConfig{NoRouters: true}))
 		if err := a.AddAddress(t.Context(), onLink("2001:db8::5/64")); err != nil {
 			t.Fatal(err)
 		}

@@ -107,7 +107,7 @@ has ended, and a duplicate leaves nothing behind.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun(), newAddr(), newRoute(), newNeigh(), newMaddr(), newLink(),
+	root.AddCommand(newRun(), newAddr(), newRoute(), newNeigh(), newRA(), newMaddr(), newLink(),
 		newMonitor(), newPing(), newDemo(), newVersion(), newMan())
 	return root
 }

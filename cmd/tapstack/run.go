@@ -26,7 +26,7 @@ type runFlags struct {
 	backend, offload, profile, logFormat string
 	addrs, routes, knobs, services       []string
 	fd, mtu, dadTransmits                int
-	up, keepGoing, verbose               bool
+	up, keepGoing, noRA, verbose         bool
 }
 
 func newRun() *cobra.Command { return newRunCommand(new(runFlags)) }
@@ -75,6 +75,7 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	flags.StringVar(&f.config, "config", "", "read flags from `FILE`")
 	flags.BoolVar(&f.up, "up", true, "bring the kernel's side of the TAP up")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "go on if an address of --addr is a duplicate")
+	flags.BoolVar(&f.noRA, "no-ra", false, "solicit no routers and ignore their advertisements")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	flags.StringVar(&f.logFormat, "log-format", "text", "log in `FORMAT`: text or json")
 	for name, values := range map[string][]string{
@@ -158,6 +159,7 @@ func (f *runFlags) parse(cmd *cobra.Command) (s *settings, err error) {
 			return nil, usagef("--services: %v", err)
 		}
 	}
+	s.iface.NoRouters = f.noRA
 	if s.iface.Profile, err = f.chosenProfile(cmd); err != nil {
 		return nil, err
 	}

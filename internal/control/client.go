@@ -83,6 +83,11 @@ func (c *Client) Lookup(ctx context.Context, iface, dst, source string) (Lookup,
 	return get[Lookup](ctx, c, "/v1/route/get", iface, "destination", dst, "source", source)
 }
 
+// Routers lists the routers that were heard.
+func (c *Client) Routers(ctx context.Context, iface string) ([]Router, error) {
+	return get[[]Router](ctx, c, "/v1/ra", iface)
+}
+
 // Neighbors lists the Neighbor Cache.
 func (c *Client) Neighbors(ctx context.Context, iface string) ([]Neighbor, error) {
 	return get[[]Neighbor](ctx, c, "/v1/neigh", iface)

@@ -53,6 +53,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/route", change(s.addRoute))
 	mux.HandleFunc("DELETE /v1/route", change(s.deleteRoute))
 	mux.HandleFunc("GET /v1/route/get", s.lookup)
+	mux.HandleFunc("GET /v1/ra", show(s, routers))
 	mux.HandleFunc("GET /v1/neigh", show(s, neighbors))
 	mux.HandleFunc("POST /v1/neigh", change(s.addNeighbor))
 	mux.HandleFunc("DELETE /v1/neigh", change(s.deleteNeighbor))

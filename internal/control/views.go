@@ -74,10 +74,7 @@ func routes(i *stack.Interface, _ time.Time) []Route {
 		for _, o := range r.Owners {
 			v.Owners = append(v.Owners, o.String())
 		}
-		if !r.Expires.IsZero() {
-			t := r.Expires.UTC()
-			v.Expires = &t
-		}
+		v.Expires = timeOrNull(r.Expires)
 		all = append(all, v)
 	}
 	return all
