@@ -39,7 +39,7 @@ func adviseDevice(err error) string {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return "load the module with `modprobe tun`; give a container `--device /dev/net/tun`"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return "this user may not open it; a container needs `--device /dev/net/tun`"
+		return "run as root, or let this user open it; a container needs `--device /dev/net/tun`"
 	}
 	return "TAPs cannot be opened"
 }
