@@ -275,13 +275,3 @@ func mostlyZero(a [16]byte) bool {
 	low := be.Uint64(a[8:16])
 	return low <= 1 || low>>32 == 0xffff
 }
-
-// Message returns the ICMPv6 message in a packet whose Kind is ND or MLD, cut
-// at the Payload Length.
-func Message(packet []byte) (message []byte, ok bool) {
-	w, ok := parse(packet, len(packet))
-	if !ok || w.fragmented || w.proto != protoICMPv6 {
-		return nil, false
-	}
-	return packet[w.offset:w.end], true
-}

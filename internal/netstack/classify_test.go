@@ -101,21 +101,6 @@ func TestClassifyEveryICMPv6Type(t *testing.T) {
 	}
 }
 
-func TestMessage(t *testing.T) {
-	ns := neighborSolicit(addrB, addrA, addrA)
-	packet := ip(addrB, addrA, 255, destOptions, options(protoICMPv6), ns)
-	padded := append(slices.Clone(packet), 0, 0, 0)
-	got, ok := Message(padded)
-	if !ok || !slices.Equal(got, ns) {
-		t.Errorf("Message = %x, %v, want %x", got, ok, ns)
-	}
-	for _, bad := range [][]byte{nil, packet[:50], ip(addrB, addrA, 255, fragment, fragmentHeader(protoICMPv6, 0, false, 1), ns)} {
-		if m, ok := Message(bad); ok {
-			t.Errorf("Message(%x) = %x", bad, m)
-		}
-	}
-}
-
 // TestClassifyPrefix: a walk over the first part of a packet says the same as
 // over the whole, or that the part is too short.
 func TestClassifyPrefix(t *testing.T) {
@@ -167,9 +152,6 @@ func FuzzClassify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		kind := Classify(packet)
-		if m, ok := Message(packet); ok && kind == ND && icmpKind(m[0]) != ND {
-			t.Errorf("ND without an ND message: %x", packet)
-		}
 		before := h.Counters()
 		h.DeliverBytes(packet)
 		rx := h.NewRxBuffer()
