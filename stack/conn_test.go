@@ -267,6 +267,23 @@ func TestPacketConn(t *testing.T) {
 	if n, err := client.Read(b); err != nil || string(b[:n]) != "pong" {
 		t.Errorf("%q %v", b[:n], err)
 	}
+	// An answer comes from the address that was asked.
+	if _, err := client.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	n, peer, asked, err := server.ReadPacket(b)
+	if err != nil || string(b[:n]) != "ping" || asked != netip.MustParseAddr("2001:db8::a") {
+		t.Fatalf("%q to %v: %v", b[:n], asked, err)
+	}
+	if _, err := server.WritePacket([]byte("pong"), asked, peer); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Read(b); err != nil || string(b[:n]) != "pong" {
+		t.Errorf("%q %v", b[:n], err)
+	}
+	if _, err := server.WritePacket([]byte("pong"), netip.MustParseAddr("2001:db8::77"), peer); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("from an address that is not ours: %v", err)
+	}
 	// Deadlines: passed, then moved while a reader waits.
 	server.SetReadDeadline(time.Now().Add(-time.Second))
 	if _, _, err := server.ReadFrom(b); !isTimeout(err) {

@@ -31,6 +31,7 @@ type PacketConn struct {
 type datagram struct {
 	data []byte
 	from netip.AddrPort
+	to   netip.Addr
 	err  error
 }
 
@@ -101,11 +102,11 @@ func (c *PacketConn) open(i *Interface, port uint16) (uint16, error) {
 func (c *PacketConn) receiveFrom(member *netstack.UDPConn) {
 	buffer := make([]byte, 65536)
 	for {
-		n, from, err := member.ReadFromUDPAddrPort(buffer)
+		n, meta, err := member.ReadMsg(buffer)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		d := &datagram{from: from, err: err}
+		d := &datagram{from: meta.Remote, to: meta.Local, err: err}
 		if err == nil {
 			d.data = append(d.data, buffer[:n]...)
 		}
@@ -158,34 +159,54 @@ func (c *PacketConn) opError(op string, to net.Addr, err error) error {
 // ReadFromUDPAddrPort waits for a datagram and copies as much of it as fits
 // into b.
 func (c *PacketConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+	n, from, _, err := c.ReadPacket(b)
+	return n, from, err
+}
+
+// ReadPacket is ReadFromUDPAddrPort that tells as well to which address the
+// datagram was sent: one of the interface's, or a group.
+func (c *PacketConn) ReadPacket(b []byte) (n int, from netip.AddrPort, to netip.Addr, err error) {
+	fail := func(err error) (int, netip.AddrPort, netip.Addr, error) {
+		return 0, netip.AddrPort{}, netip.Addr{}, c.opError("read", nil, err)
+	}
 	expired := c.read.channel()
 	select {
 	case <-expired:
-		return 0, netip.AddrPort{}, c.opError("read", nil, os.ErrDeadlineExceeded)
+		return fail(os.ErrDeadlineExceeded)
 	default:
 	}
 	select {
 	case d := <-c.received:
-		return copy(b, d.data), d.from, d.err
+		return copy(b, d.data), d.from, d.to, d.err
 	case <-c.stop:
-		return 0, netip.AddrPort{}, c.opError("read", nil, net.ErrClosed)
+		return fail(net.ErrClosed)
 	case <-expired:
-		return 0, netip.AddrPort{}, c.opError("read", nil, os.ErrDeadlineExceeded)
+		return fail(os.ErrDeadlineExceeded)
 	}
 }
 
 // WriteToUDPAddrPort sends b to an address. The source is the socket's
 // address, or else chosen by RFC 6724.
 func (c *PacketConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	member, err := c.member(to.Addr())
+	return c.WritePacket(b, netip.Addr{}, to)
+}
+
+// WritePacket is WriteToUDPAddrPort with a source, which must be an assigned
+// address; the zero Addr leaves the choice to RFC 6724. A server answers from
+// the address that ReadPacket told.
+func (c *PacketConn) WritePacket(b []byte, source netip.Addr, to netip.AddrPort) (int, error) {
+	member, err := c.member(source, to.Addr())
 	if err != nil {
 		return 0, c.opError("write", net.UDPAddrFromAddrPort(to), err)
 	}
-	return member.WriteToUDPAddrPort(b, netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()))
+	return member.WriteMsg(b, netstack.Meta{
+		Local: source.WithZone(""), Remote: netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()),
+	})
 }
 
-// member picks the endpoint whose interface reaches dst.
-func (c *PacketConn) member(dst netip.Addr) (*netstack.UDPConn, error) {
+// member picks the endpoint of the interface that holds source, or else
+// reaches dst.
+func (c *PacketConn) member(source, dst netip.Addr) (*netstack.UDPConn, error) {
 	select {
 	case <-c.stop:
 		return nil, net.ErrClosed
@@ -198,7 +219,13 @@ func (c *PacketConn) member(dst netip.Addr) (*netstack.UDPConn, error) {
 			return m, nil
 		}
 	}
-	i, err := c.stack.route(dst)
+	var i *Interface
+	var err error
+	if source.IsValid() {
+		i, err = c.stack.local(source)
+	} else {
+		i, err = c.stack.route(dst)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,6 @@ func TestOn_EveryAddressAnswersFromItself(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		// The socket of an address comes a moment after the address.
 		for deadline := time.Now().Add(wait); time.Now().Before(deadline); {
 			if _, err := c.Write([]byte("hello")); err != nil {
 				continue // refused a moment ago
@@ -84,12 +83,6 @@ func TestOn_EveryAddressAnswersFromItself(t *testing.T) {
 	if ask("2001:db8::9", 200*time.Millisecond) {
 		t.Error("an address that was removed answers")
 	}
-	conn := srv.listeners[1].(*perAddress)
-	conn.mu.Lock()
-	if len(conn.sockets) != 1 {
-		t.Errorf("%d sockets for one address", len(conn.sockets))
-	}
-	conn.mu.Unlock()
 	add(t, i, "2001:db8::9/64")
 	if !ask("2001:db8::9", patience) {
 		t.Error("an address that came back does not answer")
@@ -108,6 +101,34 @@ func TestOn_EveryAddressAnswersFromItself(t *testing.T) {
 	}
 	if ask("2001:db8::1", 200*time.Millisecond) {
 		t.Error("a service that was closed answers")
+	}
+}
+
+// What was sent to a group is passed over: every host of the link would answer.
+func TestOn_GroupsAreNotAnswered(t *testing.T) {
+	a, b := tap.Pipe(nd.LinkAddr{2, 0, 0, 0, 0, 1}, nd.LinkAddr{2, 0, 0, 0, 0, 2}, 1500)
+	served, _ := attach(t, a, "2001:db8::1/64")
+	peer, _ := attach(t, b, "2001:db8::2/64")
+	srv, err := Start(On(served), Echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	c, err := peer.ListenPacket("udp6", "[2001:db8::2]:1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// Answers come in the order of the questions.
+	for _, to := range []string{"[ff02::1]:7", "[2001:db8::1]:7"} {
+		if _, err := c.WriteToUDPAddrPort([]byte(to), netip.MustParseAddrPort(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := make([]byte, 100)
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, _, err := c.ReadFrom(answer); err != nil || string(answer[:n]) != "[2001:db8::1]:7" {
+		t.Errorf("the first answer is %q, %v", answer[:n], err)
 	}
 }
 
