@@ -370,3 +370,31 @@ func TestSiblingInterfaces(t *testing.T) {
 	}
 	c.Close()
 }
+
+func TestSetMTU(t *testing.T) {
+	link, peer := tap.Pipe(macA, macB, 1500)
+	defer peer.Close()
+	cfg := quick
+	cfg.MTU = 1400
+	_, i := attach(t, link, cfg)
+	if got := i.Status().MTU; got != 1400 {
+		t.Errorf("MTU %d after the attach, want 1400", got)
+	}
+	for mtu, ok := range map[int]bool{1279: false, 1280: true, 1500: true, 1501: false} {
+		if err := i.SetMTU(mtu); (err == nil) != ok {
+			t.Errorf("SetMTU(%d): %v", mtu, err)
+		} else if ok && i.Status().MTU != mtu {
+			t.Errorf("MTU %d after SetMTU(%d)", i.Status().MTU, mtu)
+		}
+	}
+	s, err := stack.New(stack.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	small, _ := tap.Pipe(macA, macB, 1500)
+	var invalid *stack.InvalidArgumentError
+	if _, err := s.Attach("tap0", small, stack.InterfaceConfig{MTU: 1279}); !errors.As(err, &invalid) {
+		t.Errorf("attaching with an MTU of 1279: %v", err)
+	}
+}

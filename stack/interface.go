@@ -98,10 +98,16 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 		gso = o.MaxSegment
 	}
 	host, err := netstack.New(netstack.Config{
-		Name: name, MTU: mtu, GSOMaxSize: gso, Output: i.output, Source: i.source, WithoutTCP: cfg.withoutTCP,
+		Name: name, MTU: link.MTU(), GSOMaxSize: gso, Output: i.output, Source: i.source, WithoutTCP: cfg.withoutTCP,
 	})
+	if err != nil {
+		return nil, err
+	}
 	i.host = host
-	return i, err
+	if err := host.SetMTU(mtu); err != nil {
+		return nil, errors.Join(err, host.Close())
+	}
+	return i, nil
 }
 
 func (i *Interface) start(cfg InterfaceConfig) {
