@@ -29,7 +29,7 @@ type CoreConfig struct {
 type Limits struct {
 	MaxAddresses     int // on the interface; 1,048,576
 	MaxRoutes        int // without the /128 of each address; 1,048,576
-	MaxGroups        int // 1,048,576
+	MaxGroups        int // memberships that were asked for, apart from those of addresses; 1,048,576
 	MaxNeighbors     int // 65,536
 	QueuePerNeighbor int // packets that wait for one neighbor; 16
 	MaxQueued        int // packets that wait for any neighbor; 4,096
@@ -77,6 +77,7 @@ type Core struct {
 	deadlines    timerq.Queue[addressTimer]
 	queue        waitQueue
 	linkLocals   []netip.Addr // assigned, oldest first; those that are so no longer are skipped lazily
+	joined       int          // memberships by JoinGroup
 	failures     []Failure
 	counters     CoreCounters
 
@@ -87,20 +88,26 @@ type Core struct {
 
 // CoreCounters count what a Core refused or noticed.
 type CoreCounters struct {
-	ControlFramesIn     uint64 `json:"control_frames_in"`
-	ControlFramesOut    uint64 `json:"control_frames_out"`
-	ControlMalformed    uint64 `json:"control_malformed"`     // no ND or MLD message that a machine may see
-	ControlNotForUs     uint64 `json:"control_not_for_us"`    // another node's address or group
-	ControlWhileDown    uint64 `json:"control_while_down"`    // the link is down or IPv6 is disabled
-	InvalidND           uint64 `json:"invalid_nd"`            // RFC 4861, sections 6.1, 7.1 and 8.1
-	InvalidMLD          uint64 `json:"invalid_mld"`           // RFC 3810, sections 5.1 and 6.2
-	Duplicates          uint64 `json:"duplicate_addresses"`   // failed DAD
-	Conflicts           uint64 `json:"address_conflicts"`     // RFC 4862, section 5.4.4
-	LoopedProbes        uint64 `json:"looped_probes"`         // RFC 7527, section 4.2
-	ProbesFailed        uint64 `json:"probes_not_sent"`       // the link refused a DAD probe
-	Unresolved          uint64 `json:"neighbors_unresolved"`  // RFC 4861, section 7.2.2
-	QueueDiscards       uint64 `json:"queued_packets_lost"`   // no room while a neighbor was resolved
-	MembershipDiscarded uint64 `json:"memberships_discarded"` // beyond MaxGroups
+	ControlFramesIn    uint64 `json:"control_frames_in"`
+	ControlFramesOut   uint64 `json:"control_frames_out"`
+	ControlMalformed   uint64 `json:"control_malformed"`    // no ND or MLD message that a machine may see
+	ControlNotForUs    uint64 `json:"control_not_for_us"`   // another node's address or group
+	ControlWhileDown   uint64 `json:"control_while_down"`   // the link is down or IPv6 is disabled
+	InvalidND          uint64 `json:"invalid_nd"`           // RFC 4861, sections 6.1, 7.1 and 8.1
+	InvalidMLD         uint64 `json:"invalid_mld"`          // RFC 3810, sections 5.1 and 6.2
+	Duplicates         uint64 `json:"duplicate_addresses"`  // failed DAD
+	Conflicts          uint64 `json:"address_conflicts"`    // RFC 4862, section 5.4.4
+	LoopedProbes       uint64 `json:"looped_probes"`        // RFC 7527, section 4.2
+	ProbesFailed       uint64 `json:"probes_not_sent"`      // the link refused a DAD probe
+	Unresolved         uint64 `json:"neighbors_unresolved"` // RFC 4861, section 7.2.2
+	QueueDiscards      uint64 `json:"queued_packets_lost"`  // no room while a neighbor was resolved
+	MembershipsRefused uint64 `json:"memberships_refused"`  // beyond MaxGroups
+	NeighborsEvicted   uint64 `json:"neighbors_evicted"`    // for others, at MaxNeighbors
+	NeighborsRefused   uint64 `json:"neighbors_refused"`    // no room for what others claim
+	ResolutionsRefused uint64 `json:"resolutions_refused"`  // RFC 6583, section 7.2
+	RoutersRefused     uint64 `json:"routers_refused"`      // no room for a router
+	PrefixesRefused    uint64 `json:"prefixes_refused"`     // no room for a prefix of a router
+	RoutesRefused      uint64 `json:"routes_refused"`       // no room for a route of a router
 }
 
 // NewCore returns a Core whose link is down.

@@ -39,13 +39,15 @@ func (c *Core) joinGroup(group netip.Addr, h mld.Holder) error {
 	if !group.Is6() || !group.IsMulticast() {
 		return &InvalidArgumentError{"group " + group.String(), "is not an IPv6 multicast address"}
 	}
-	if c.groups.Holds(group, h) {
+	switch {
+	case c.groups.Holds(group, h):
 		return ErrGroupExists
-	}
-	c.runMLD(c.groups.Step(c.now, mld.Changes{{Op: mld.OpJoin, Group: group, Holder: h}}))
-	if !c.groups.Holds(group, h) {
+	case c.joined >= c.cfg.MaxGroups:
+		c.counters.MembershipsRefused++
 		return ErrLimit
 	}
+	c.joined++
+	c.runMLD(c.groups.Step(c.now, mld.Changes{{Op: mld.OpJoin, Group: group, Holder: h}}))
 	return nil
 }
 
@@ -53,6 +55,7 @@ func (c *Core) leaveGroup(group netip.Addr, h mld.Holder) error {
 	if !c.groups.Holds(group, h) {
 		return ErrNoSuchGroup
 	}
+	c.joined--
 	c.runMLD(c.groups.Step(c.now, mld.Changes{{Op: mld.OpLeave, Group: group, Holder: h}}))
 	return nil
 }

@@ -113,5 +113,12 @@ func (c *Core) Up() bool { return c.up }
 // duplicate (RFC 4862, section 5.4.5).
 func (c *Core) IPv6Disabled() bool { return c.disabled }
 
-// Counters returns the counts so far.
-func (c *Core) Counters() CoreCounters { return c.counters }
+// Counters returns the counts so far, those of the machines among them.
+func (c *Core) Counters() CoreCounters {
+	all := c.counters
+	neighbors, routers := c.neighbors.Counters(), c.routers.Counters()
+	all.NeighborsEvicted, all.NeighborsRefused = neighbors.Evicted, neighbors.EntriesRefused
+	all.ResolutionsRefused = neighbors.ResolutionsRefused
+	all.RoutersRefused, all.PrefixesRefused, all.RoutesRefused = routers.RoutersRefused, routers.PrefixesRefused, routers.RoutesRefused
+	return all
+}

@@ -565,3 +565,25 @@ func TestPrefixIsSharedByAddressAndStaticRoute(t *testing.T) {
 		t.Errorf("left: %v", rs)
 	}
 }
+
+// What the bounds keep out is counted.
+func TestBoundsAreCounted(t *testing.T) {
+	n := newRoutedNode(t, CoreConfig{Limits: Limits{MaxNeighbors: 4, MaxGroups: 4}})
+	n.up()
+	for k := range 20 {
+		router := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: byte(100 + k)})
+		n.hearsRouter(router, routerAdvert(time.Hour))
+		n.step(JoinGroup{0, netip.AddrFrom16([16]byte{0: 0xff, 1: 0x05, 15: byte(k)}), mld.Holder{Kind: mld.HolderStatic}})
+	}
+	c := n.core.Counters()
+	if c.NeighborsEvicted+c.NeighborsRefused == 0 || c.RoutersRefused == 0 || c.MembershipsRefused == 0 {
+		t.Errorf("counters %+v", c)
+	}
+	if len(n.core.Neighbors()) > 4 || len(n.core.Groups()) > 2+4 {
+		t.Errorf("%d neighbors and %d groups", len(n.core.Neighbors()), len(n.core.Groups()))
+	}
+	n.mustAdd("2001:db8::1:2:3/64") // there is room for its group
+	if g := netip.MustParseAddr("ff02::1:ff02:3"); !n.core.groups.Member(g) {
+		t.Error("an address was assigned without its group")
+	}
+}

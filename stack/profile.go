@@ -186,7 +186,13 @@ func (p Profile) neighborConfig(c CoreConfig) nd.NeighborConfig {
 }
 
 func (p Profile) mldConfig(c CoreConfig) mld.Config {
-	cfg := mld.Config{MTU: c.MTU, MaxGroups: c.MaxGroups}
+	cfg := mld.Config{MTU: c.MTU}
+	if c.MaxGroups != 0 {
+		// An address that cannot join its group cannot be tested: what others
+		// join must not take its room. One more is for the interface's own
+		// link-local address, one for the all-nodes group.
+		cfg.MaxGroups = c.MaxGroups + c.MaxAddresses + 2
+	}
 	if p.mldv1 {
 		cfg.Version = 1
 	}
