@@ -16,7 +16,7 @@ import (
 // A duplicate of the link-local address that was formed from the hardware
 // address.
 func disabled(t *testing.T, profile Profile) *node {
-	n := newNode(t, CoreConfig{Profile: profile})
+	n := newRoutedNode(t, CoreConfig{Profile: profile})
 	n.step(AddAddresses{[]AddRequest{{AddressConfig: AddressConfig{Prefix: netip.MustParsePrefix("2001:db8::2/64")}, Configured: true}}})
 	n.step(LinkUp{})
 	n.run(500 * time.Millisecond)
@@ -40,6 +40,7 @@ func TestDAD_R42_DuplicateHardwareLinkLocalDisablesIPv6(t *testing.T) {
 		// Nothing leaves, not even the leave's repeat, and nothing is heard.
 		n.hears(peerLL, nd.SolicitedNode(netip.MustParseAddr("2001:db8::2")), &nd.NeighborSolicit{Target: netip.MustParseAddr("2001:db8::2"), SourceLinkAddr: peerMAC})
 		n.step(Output{NextHop: peerLL, Src: ownLL, Packet: "data"})
+		n.hearsRouter(peerLL, routerAdvert(time.Hour, prefixOption(2*time.Hour, time.Hour)))
 		n.run(time.Hour)
 		if frames := sent(n.take()); len(frames) != 0 {
 			t.Errorf("sent while disabled: %s", wire(frames[0]))
