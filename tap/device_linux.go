@@ -187,7 +187,7 @@ func (d *linuxDevice) ioError(op direction, err error) error {
 	if d.closed.Load() {
 		return net.ErrClosed
 	}
-	return ioError(op, d.name, err)
+	return ioError(op, d.name, causeOf(d.raw, err))
 }
 
 // read fills in as many frames as there are.

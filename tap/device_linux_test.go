@@ -292,6 +292,21 @@ func TestDevice_ReadAfterTheInterfaceWasDeleted(t *testing.T) {
 	})
 }
 
+// A reader that was not waiting when the interface went is told the same: the
+// poller knows of the loss before the reader asks it.
+func TestDevice_ReadLongAfterTheInterfaceWasDeleted(t *testing.T) {
+	eachVariant(t, func(t *testing.T, ns *netnstest.Namespace, cfg tap.Config) {
+		d := openUp(t, ns, cfg)
+		ns.Run(t, "ip", "link", "del", "tap0")
+		for range 3 {
+			_, err := d.Read(room(1, 2000))
+			if !errors.Is(err, unix.EBADFD) || !strings.Contains(err.Error(), "tap0: the interface was deleted") {
+				t.Errorf("Read: %v, want that the interface was deleted", err)
+			}
+		}
+	})
+}
+
 func TestDevice_ManyWriters(t *testing.T) {
 	eachVariant(t, func(t *testing.T, ns *netnstest.Namespace, cfg tap.Config) {
 		const writers, each = 4, 50

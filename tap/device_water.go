@@ -74,6 +74,9 @@ func (d *waterDevice) ioError(op direction, err error) error {
 	if d.closed.Load() {
 		return net.ErrClosed
 	}
+	if d.raw != nil {
+		err = causeOf(d.raw, err)
+	}
 	return ioError(op, d.name, err)
 }
 

@@ -11,4 +11,6 @@ import (
 
 func pollReadable(syscall.RawConn) (bool, error) { return false, errors.ErrUnsupported }
 
+func causeOf(_ syscall.RawConn, err error) error { return err }
+
 func readFD(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }

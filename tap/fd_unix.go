@@ -3,6 +3,7 @@
 package tap
 
 import (
+	"errors"
 	"syscall"
 
 	"github.com/songgao/water"
@@ -33,6 +34,20 @@ func readFD(fd uintptr, b []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+// causeOf says what is behind an error of Go's poller, which knows of a device
+// that is gone only that it cannot be waited for: the system says the rest.
+func causeOf(raw syscall.RawConn, err error) error {
+	if errors.As(err, new(syscall.Errno)) {
+		return err
+	}
+	raw.Control(func(fd uintptr) {
+		if _, cause := readFD(fd, make([]byte, 1)); cause != nil && cause != unix.EAGAIN {
+			err = cause
+		}
+	})
+	return err
 }
 
 // closeOnExec keeps the file of a handle from the children of this process.
