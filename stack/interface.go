@@ -34,6 +34,8 @@ type InterfaceConfig struct {
 	MTU int
 	// Loopback says whether the link hands own multicasts back.
 	Loopback dad.Loopback
+	// Identity is what stable interface identifiers are made of (RFC 7217).
+	Identity Identity
 	// Limits bound what grows.
 	Limits
 
