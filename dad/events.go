@@ -61,6 +61,8 @@ type (
 	// SetRetransTimer changes RetransTimer for deadlines that are set from
 	// now on (RFC 4861, section 6.3.4).
 	SetRetransTimer struct{ RetransTimer time.Duration }
+	// SetLinkAddr changes the interface's link-layer address.
+	SetLinkAddr struct{ LinkAddr nd.LinkAddr }
 )
 
 func (Start) isEvent()           {}
@@ -70,6 +72,7 @@ func (Solicit) isEvent()         {}
 func (Advert) isEvent()          {}
 func (SendFailed) isEvent()      {}
 func (SetRetransTimer) isEvent() {}
+func (SetLinkAddr) isEvent()     {}
 
 // Action is an output of Machine.
 type Action interface{ isAction() }

@@ -71,6 +71,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 		m.sendFailed(ev.Addr)
 	case SetRetransTimer:
 		m.setRetransTimer(ev.RetransTimer)
+	case SetLinkAddr:
+		m.cfg.LinkAddr = ev.LinkAddr
 	default:
 		panic(fmt.Sprintf("dad: unknown event %T", ev))
 	}

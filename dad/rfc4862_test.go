@@ -483,6 +483,22 @@ func TestDAD_R32_LoopbackUnknown(t *testing.T) {
 	`)
 }
 
+// After a change of the link-layer address only frames with the new one can be
+// echoes.
+func TestLoopbackUnknownAfterAnotherLinkAddr(t *testing.T) {
+	check(t, `
+	config no-nonce loopback=unknown linkaddr=02:00:00:00:00:01 transmits=2
+	0s      start fe80::1
+	        > join ff02::1:ff00:1 for fe80::1
+	        > probe fe80::1 to ff02::1:ff00:1
+	1ms     link-addr 02:00:00:00:00:02
+	2ms     ns fe80::1 from=02:00:00:00:00:02
+	3ms     ns fe80::1 from=02:00:00:00:00:01
+	        > leave ff02::1:ff00:1 for fe80::1
+	        > reject fe80::1 by 02:00:00:00:00:01 (neighbor solicitation)
+	`)
+}
+
 // Spec: RFC 4862, appendix A, must, DAD-R33
 func TestDAD_R33_OwnLinkAddrIsNoReasonToDrop(t *testing.T) {
 	for _, event := range []string{"ns fe80::1 from=02:00:00:00:00:01 nonce=77", "na fe80::1 from=02:00:00:00:00:01"} {

@@ -50,6 +50,7 @@ var tableEvents = func() map[string]Event {
 		"accept":        Accept{tableAddr},
 		"send-failed":   SendFailed{tableAddr},
 		"retrans-timer": SetRetransTimer{2 * time.Second},
+		"link-addr":     SetLinkAddr{other},
 		"ns-elsewhere":  solicit("::", ownAddr, nonce(99), other),
 		"na-elsewhere":  advert(nd.AllNodes, ownAddr, other),
 	}
@@ -90,6 +91,7 @@ var tableProfiles = []struct {
 		accept                              -       -        -          assign  -           assign      -
 		send-failed                         -       -        fail       fail    fail        fail        -
 		retrans-timer                       -       -        -          -       -           -           -
+		link-addr                           -       -        -          -       -           -           -
 		ns-::-own-nonce-own-mac             -       dup-ns   echo       echo    echo        echo        -
 		ns-::-own-nonce-other-mac           -       dup-ns   echo       echo    echo        echo        -
 		ns-::-foreign-nonce-own-mac         -       dup-ns   dup-ns     dup-ns  dup-ns      dup-ns      -
@@ -119,6 +121,7 @@ var tableProfiles = []struct {
 		accept                              -       -        -          n/a     -           n/a         -
 		send-failed                         -       -        fail       n/a     fail        n/a         -
 		retrans-timer                       -       -        -          n/a     -           n/a         -
+		link-addr                           -       -        -          n/a     -           n/a         -
 		ns-::-own-nonce-own-mac             -       dup-ns   dup-ns     n/a     dup-ns      n/a         -
 		ns-::-own-nonce-other-mac           -       dup-ns   dup-ns     n/a     dup-ns      n/a         -
 		ns-::-foreign-nonce-own-mac         -       dup-ns   dup-ns     n/a     dup-ns      n/a         -
@@ -148,6 +151,7 @@ var tableProfiles = []struct {
 		accept                              -       -        -          -       -           -           -
 		send-failed                         -       -        fail       fail    fail        fail        -
 		retrans-timer                       -       -        -          -       -           -           -
+		link-addr                           -       -        -          -       -           -           -
 		ns-::-own-nonce-own-mac             -       dup-ns   echo       dup-ns  echo        dup-ns      -
 		ns-::-own-nonce-other-mac           -       dup-ns   echo       dup-ns  echo        dup-ns      -
 		ns-::-foreign-nonce-own-mac         -       dup-ns   echo       dup-ns  echo        dup-ns      -
@@ -177,6 +181,7 @@ var tableProfiles = []struct {
 		accept                              -       -        -          -       -           -           -
 		send-failed                         -       -        fail       fail    fail        fail        -
 		retrans-timer                       -       -        -          -       -           -           -
+		link-addr                           -       -        -          -       -           -           -
 		ns-::-own-nonce-own-mac             -       dup-ns   echo       dup-ns  echo        dup-ns      -
 		ns-::-own-nonce-other-mac           -       dup-ns   dup-ns     dup-ns  dup-ns      dup-ns      -
 		ns-::-foreign-nonce-own-mac         -       dup-ns   echo       dup-ns  echo        dup-ns      -

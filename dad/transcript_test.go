@@ -269,6 +269,10 @@ func parseEvent(word []string) (Event, error) {
 		d, err := time.ParseDuration(word[0])
 		return SetRetransTimer{d}, err
 	}
+	if verb == "link-addr" {
+		l, err := nd.ParseLinkAddr(word[0])
+		return SetLinkAddr{l}, err
+	}
 	addr, err := netip.ParseAddr(word[0])
 	if err != nil {
 		return nil, err
@@ -408,6 +412,8 @@ func formatEvent(ev Event) string {
 		return "send-failed " + ev.Addr.String()
 	case SetRetransTimer:
 		return "retrans-timer " + ev.RetransTimer.String()
+	case SetLinkAddr:
+		return "link-addr " + ev.LinkAddr.String()
 	case Solicit:
 		s := fmt.Sprintf("ns %v src=%v dst=%v from=%v", ev.Target, ev.Src, ev.Dst, ev.From)
 		if ev.Nonce != "" {
