@@ -36,7 +36,7 @@ func BenchmarkAddAddresses(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				i, err := s.Attach("tap0", link, stack.InterfaceConfig{})
+				i, err := s.Attach("tap0", link, stack.Foreseeable(stack.InterfaceConfig{}))
 				if err != nil {
 					b.Fatal(err)
 				}

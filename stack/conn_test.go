@@ -26,8 +26,10 @@ var quick = stack.InterfaceConfig{Profile: quickProfile()}
 // quickProfile shortens DAD, so that tests in real time do not wait.
 func quickProfile() stack.Profile {
 	p := stack.Current()
-	if err := p.Set("retrans_timer", "20ms"); err != nil {
-		panic(err)
+	for knob, value := range map[string]string{"retrans_timer": "20ms", "iid": "eui64", "temp_addresses": "off"} {
+		if err := p.Set(knob, value); err != nil {
+			panic(err)
+		}
 	}
 	return p
 }

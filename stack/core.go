@@ -22,6 +22,12 @@ type CoreConfig struct {
 	NoLinkLocal bool
 	// NoRouters: solicit no routers and ignore their advertisements.
 	NoRouters bool
+	// Policy is the policy table of source address selection; nil: that of
+	// RFC 6724, section 2.1, or with the knob sas=3484 of RFC 3484.
+	Policy []rib.Policy
+	// Identity is what stable identifiers are made of. Without a Secret the
+	// Core draws one; SaveCounter is not the Core's to call: see SaveDADCounter.
+	Identity Identity
 	Limits
 }
 
@@ -29,6 +35,7 @@ type CoreConfig struct {
 type Limits struct {
 	MaxAddresses     int // on the interface; 1,048,576
 	MaxRoutes        int // without the /128 of each address; 1,048,576
+	MaxRedirects     int // 1,024
 	MaxGroups        int // memberships that were asked for, apart from those of addresses; 1,048,576
 	MaxNeighbors     int // 65,536
 	QueuePerNeighbor int // packets that wait for one neighbor; 16
@@ -71,6 +78,8 @@ type Core struct {
 	autoconf  *nd.Autoconf
 
 	knownRouters map[netip.Addr]struct{} // neighbors with IsRouter
+	probing      map[netip.Addr]struct{} // neighbors in DELAY or PROBE
+	generation   uint32                  // of WatchProgress
 	addresses    addressTable
 	configured   configuredAddresses
 	statics      staticRoutes
@@ -108,6 +117,8 @@ type CoreCounters struct {
 	RoutersRefused     uint64 `json:"routers_refused"`      // no room for a router
 	PrefixesRefused    uint64 `json:"prefixes_refused"`     // no room for a prefix of a router
 	RoutesRefused      uint64 `json:"routes_refused"`       // no room for a route of a router
+	RedirectsRefused   uint64 `json:"redirects_refused"`    // RFC 4861, section 8.1: not from the first hop
+	RedirectsEvicted   uint64 `json:"redirects_evicted"`    // for others, at MaxRedirects
 }
 
 // NewCore returns a Core whose link is down.
@@ -116,6 +127,7 @@ func NewCore(cfg CoreConfig, r nd.Random) *Core {
 		cfg.MTU = 1500
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Identity = cfg.Identity.withDefaults(r)
 	p := cfg.Profile
 	return &Core{
 		cfg:       cfg,
@@ -127,6 +139,7 @@ func NewCore(cfg CoreConfig, r nd.Random) *Core {
 		autoconf:  nd.NewAutoconf(p.autoconfConfig(cfg), r),
 
 		knownRouters: make(map[netip.Addr]struct{}),
+		probing:      make(map[netip.Addr]struct{}),
 		addresses:    newAddressTable(),
 		queue:        newWaitQueue(cfg.QueuePerNeighbor, cfg.MaxQueued),
 	}
@@ -174,8 +187,14 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 		c.cfg.MTU = ev.MTU
 		c.runMLD(c.groups.Step(c.now, mld.SetMTU(ev)))
 		c.runRouters(c.routers.Step(c.now, nd.SetLinkMTU(ev)))
+	case SetLinkAddr:
+		c.done(ev.ID, c.setLinkAddr(ev.LinkAddr))
 	case Output:
 		c.output(ev)
+	case RouterSkipped:
+		c.runND(c.neighbors.Step(c.now, nd.ProbeRouter{Addr: ev.Addr}))
+	case Progress:
+		c.progress(ev)
 	case NeighborUsed:
 		c.runND(c.neighbors.Step(c.now, nd.Used{Addr: ev.Addr}))
 	}
@@ -317,24 +336,11 @@ func (c *Core) enableIPv6(first *address) {
 	for _, key := range c.statics.sorted() {
 		c.runRIB(c.routes.Step(c.now, rib.Add{Key: key, Owner: rib.Owner{Kind: rib.OwnerStatic}}))
 	}
-	if first == nil {
-		first = c.formLinkLocal()
-	}
-	var start []*address
-	if first != nil {
-		start = append(start, first)
-	}
-	for _, a := range c.addresses.waiting() {
-		if a != first {
-			start = append(start, a)
-		}
-	}
 	for _, req := range c.configured.absent(&c.addresses) {
-		start = append(start, c.newAddress(req))
+		c.newAddress(req)
 	}
-	c.startDAD(start)
+	c.startDAD(c.addresses.waitingAfter(c.formLinkLocal(first)))
 	if !c.cfg.NoRouters {
-		c.runAutoconf(c.autoconf.Step(c.now, nd.AutoconfUp{}))
 		c.runRouters(c.routers.Step(c.now, nd.Enable{}))
 		c.setReportSource() // which may be assigned already, without DAD
 	}

@@ -181,21 +181,6 @@ func (c *Core) newAddress(req AddRequest) *address {
 	return a
 }
 
-// formLinkLocal enters fe80::/64 plus the EUI-64 interface identifier
-// (RFC 2464, sections 4 and 5), or finds it waiting.
-func (c *Core) formLinkLocal() *address {
-	if c.cfg.NoLinkLocal {
-		return nil
-	}
-	addr := LinkLocalAddr(c.cfg.LinkAddr)
-	if a, exists := c.addresses.get(addr); exists {
-		return a
-	}
-	a := c.newAddress(AddRequest{AddressConfig: AddressConfig{Prefix: netip.PrefixFrom(addr, 64)}})
-	a.origin = OriginLinkLocal
-	return a
-}
-
 // LinkLocalAddr is the link-local address with the EUI-64 interface
 // identifier of l (RFC 2464, sections 4 and 5).
 func LinkLocalAddr(l nd.LinkAddr) netip.Addr {

@@ -24,6 +24,8 @@ type address struct {
 	origin          AddressOrigin
 	state           addressPhase
 	deprecated      bool
+	hardware        bool // its identifier was made of the link-layer address
+	sameIID         bool // it has the identifier of the link-local address
 	fromMulticastRA bool // RFC 4862, section 5.4.2: its first probe is delayed
 	kept            bool // it was assigned once, so it runs DAD again at link up
 	request         RequestID
@@ -91,8 +93,21 @@ func (t *addressTable) inOrder() []*address {
 	return all
 }
 
-func (t *addressTable) waiting() []*address {
-	return slices.DeleteFunc(t.inOrder(), func(a *address) bool { return a.state != addressWaiting })
+// waitingAfter lists first, if it is not nil, then the others that wait: the
+// link-local ones, then the rest.
+func (t *addressTable) waitingAfter(first *address) []*address {
+	waiting := slices.DeleteFunc(t.inOrder(), func(a *address) bool { return a.state != addressWaiting })
+	place := func(a *address) int {
+		switch {
+		case a == first:
+			return 0
+		case a.isLinkLocal():
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(waiting, func(a, b *address) int { return cmp.Compare(place(a), place(b)) })
+	return waiting
 }
 
 // configuredAddresses are those that the configuration names: they come back

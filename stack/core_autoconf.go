@@ -4,8 +4,28 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/nd"
 )
+
+// formLinkLocal begins autoconfiguration and returns the link-local address
+// that it forms (RFC 4862, section 5.3), which may have been there before the
+// link went down. first, if not nil, is an operator's, and takes its place.
+func (c *Core) formLinkLocal(first *address) *address {
+	actions := c.autoconf.Step(c.now, nd.AutoconfUp{NoLinkLocal: first != nil})
+	for _, act := range actions {
+		if add, ok := act.(nd.AddAddress); ok {
+			first = c.formAddress(add)
+		}
+	}
+	// One of an earlier time that has another identifier is gone for good.
+	for _, a := range c.addresses.inOrder() {
+		if a.origin == OriginLinkLocal && a != first {
+			c.drop(a, nil, "another interface identifier takes its place")
+		}
+	}
+	return first
+}
 
 // runAutoconf carries out what address autoconfiguration decided.
 func (c *Core) runAutoconf(actions []nd.AutoconfAction) {
@@ -29,7 +49,7 @@ func (c *Core) runAutoconf(actions []nd.AutoconfAction) {
 				c.remove(a, ErrAddressRemoved, "its valid lifetime ended")
 			}
 		case nd.SaveCounter:
-			// Only RFC 7217 counts, and no profile asks for it yet.
+			c.emit(SaveDADCounter(act))
 		case nd.IdentifiersExhausted:
 			c.notify(Event{Type: AutoconfFailed, Prefix: act.Prefix, Reason: "every address that was tried is a duplicate"})
 		}
@@ -43,16 +63,35 @@ func (c *Core) runAutoconf(actions []nd.AutoconfAction) {
 // make its prefix on-link (RFC 5942, section 4), and its lifetimes are
 // autoconfiguration's to watch.
 func (c *Core) formAddress(add nd.AddAddress) *address {
-	if _, exists := c.addresses.get(add.Addr); exists || len(c.addresses.byAddr) >= c.cfg.MaxAddresses {
+	if a, exists := c.addresses.get(add.Addr); exists {
+		return a // the link-local address, which waits for the link
+	}
+	if len(c.addresses.byAddr) >= c.cfg.MaxAddresses && add.Kind != nd.LinkLocalAddress {
 		return nil
 	}
-	a := &address{cfg: AddressConfig{Prefix: netip.PrefixFrom(add.Addr, add.PrefixLen)}, origin: OriginSLAAC, fromMulticastRA: add.FromMulticastRA}
-	if add.Kind == nd.TemporaryAddress {
-		a.origin = OriginTemporary
+	a := &address{
+		cfg:      AddressConfig{Prefix: netip.PrefixFrom(add.Addr, add.PrefixLen), DAD: c.autoconfMode(add)},
+		origin:   map[nd.AutoconfKind]AddressOrigin{nd.LinkLocalAddress: OriginLinkLocal, nd.StableAddress: OriginSLAAC, nd.TemporaryAddress: OriginTemporary}[add.Kind],
+		hardware: add.Hardware, sameIID: add.SameIdentifier, fromMulticastRA: add.FromMulticastRA,
 	}
 	a.setLifetimes(c.now, add.Preferred, add.Valid)
 	c.addresses.insert(a)
 	return a
+}
+
+// autoconfMode is how to test an autoconfigured address. RFC 4429, section
+// 3.3: an address should not be optimistic while no router's link-layer
+// address is known, for it could not be used.
+func (c *Core) autoconfMode(add nd.AddAddress) dad.Mode {
+	if !c.cfg.Profile.optimisticDAD || add.Kind == nd.LinkLocalAddress {
+		return dad.Normal
+	}
+	for router := range c.knownRouters {
+		if n, ok := c.neighbors.Lookup(router); ok && n.State != nd.Incomplete {
+			return dad.Optimistic
+		}
+	}
+	return dad.Normal
 }
 
 func (a *address) setLifetimes(now time.Time, preferred, valid time.Duration) {
@@ -86,19 +125,17 @@ func (c *Core) deprecate(a *address) {
 	}
 }
 
-// autoconfDown drops every autoconfigured address without a packet.
+// autoconfDown drops every autoconfigured address without a packet, save the
+// link-local one: it will probably be formed again.
 func (c *Core) autoconfDown(reason string) {
 	for _, act := range c.autoconf.Step(c.now, nd.AutoconfDown{}) {
 		if remove, ok := act.(nd.RemoveAddress); ok {
-			if a, ok := c.addresses.get(remove.Addr); ok {
+			if a, ok := c.addresses.get(remove.Addr); ok && a.origin != OriginLinkLocal {
 				c.drop(a, nil, reason)
 			}
 		}
 	}
 }
 
-// isAutoconfigured reports whether a was formed from a prefix that a router
-// advertised.
-func (a *address) isAutoconfigured() bool {
-	return a.origin == OriginSLAAC || a.origin == OriginTemporary
-}
+// isAutoconfigured reports whether a was formed by the interface itself.
+func (a *address) isAutoconfigured() bool { return a.origin != OriginManual }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/mld"
@@ -14,9 +15,12 @@ import (
 func (c *Core) startDAD(start []*address) {
 	var actions []dad.Action
 	for _, a := range start {
+		if c.skipsTest(a) && !c.linkLocalAssigned() {
+			continue // it goes on with the link-local address
+		}
 		a.state = addressTesting
 		actions = append(actions, c.dad.Step(c.now, dad.Start{
-			Addr: a.addr(), Mode: a.cfg.DAD, Anycast: a.cfg.Anycast, First: !c.sent, FromMulticastRA: a.fromMulticastRA,
+			Addr: a.addr(), Mode: c.modeOf(a), Anycast: a.cfg.Anycast, First: !c.sent, FromMulticastRA: a.fromMulticastRA,
 		})...)
 		if c.dad.State(a.addr()) != dad.Assigned {
 			c.notify(Event{Type: AddressTentative, Address: a.addr(), Prefix: a.cfg.Prefix})
@@ -85,7 +89,8 @@ func (c *Core) assign(addr netip.Addr, optimistic bool) {
 	if !ok {
 		panic("stack: dad assigned an unknown address " + addr.String())
 	}
-	if !a.enabled() {
+	isNew := !a.enabled()
+	if isNew {
 		c.emit(Enable{addr})
 	}
 	a.state = addressAssigned
@@ -93,6 +98,9 @@ func (c *Core) assign(addr netip.Addr, optimistic bool) {
 		a.state = addressOptimistic
 	}
 	c.spread(a)
+	if isNew {
+		c.announce(a)
+	}
 	c.notify(Event{Type: AddressAssigned, Address: addr, Prefix: a.cfg.Prefix, State: a.view().State.String()})
 	if optimistic {
 		return
@@ -106,6 +114,33 @@ func (c *Core) assign(addr netip.Addr, optimistic bool) {
 	if a.isAutoconfigured() {
 		c.runAutoconf(c.autoconf.Step(c.now, nd.AddressAssigned{Addr: addr}))
 	}
+	if a.origin == OriginLinkLocal && c.cfg.Profile.skipSameIID {
+		c.startDAD(slices.DeleteFunc(c.addresses.waitingAfter(nil), func(a *address) bool { return !a.sameIID }))
+	}
+}
+
+// skipsTest reports whether a is not tested because the link-local address,
+// which has its identifier, is (RFC 2462, section 5.4).
+func (c *Core) skipsTest(a *address) bool {
+	return c.cfg.Profile.skipSameIID && a.sameIID && a.origin == OriginSLAAC
+}
+
+func (c *Core) waitsForLinkLocal(a *address) bool {
+	return c.skipsTest(a) && a.state == addressWaiting
+}
+
+func (c *Core) modeOf(a *address) dad.Mode {
+	if c.skipsTest(a) {
+		return dad.Off
+	}
+	return a.cfg.DAD
+}
+
+func (c *Core) linkLocalAssigned() bool {
+	return slices.ContainsFunc(c.linkLocals, func(addr netip.Addr) bool {
+		a, ok := c.addresses.get(addr)
+		return ok && a.origin == OriginLinkLocal && a.state == addressAssigned
+	})
 }
 
 // spread tells rib and nd what an enabled address is.
@@ -167,11 +202,38 @@ func (c *Core) reject(dup *dad.DuplicateError) {
 	c.failures = append(c.failures, Failure{Time: c.now, Duplicate: *dup})
 	c.notify(Event{Type: AddressDuplicate, Address: dup.Addr, Prefix: a.cfg.Prefix, LinkAddr: dup.LinkAddr, Reason: dup.Evidence.String()})
 	c.forget(a, dup)
-	if a.isAutoconfigured() {
-		c.runAutoconf(c.autoconf.Step(c.now, nd.AddressDuplicate{Addr: dup.Addr}))
+	if !a.isAutoconfigured() {
+		return
 	}
-	if a.origin == OriginLinkLocal && c.cfg.Profile.disablesIPv6() {
-		c.disableIPv6(dup.Addr)
+	actions := c.autoconf.Step(c.now, nd.AddressDuplicate{Addr: dup.Addr})
+	c.runAutoconf(actions)
+	if a.origin == OriginLinkLocal && isExhausted(actions) {
+		c.linkLocalFailed(a)
+	}
+}
+
+// isExhausted reports whether no other identifier is tried.
+func isExhausted(actions []nd.AutoconfAction) bool {
+	return slices.ContainsFunc(actions, func(act nd.AutoconfAction) bool {
+		_, ok := act.(nd.IdentifiersExhausted)
+		return ok
+	})
+}
+
+// linkLocalFailed is what it means for the interface that its link-local
+// address is a duplicate (RFC 4862, section 5.4.5).
+func (c *Core) linkLocalFailed(a *address) {
+	if c.cfg.Profile.disablesIPv6(a.hardware) {
+		c.disableIPv6(a.addr())
+		return
+	}
+	// RFC 2462, section 5.4: without a test of the link-local address there
+	// is none of the others that have its identifier.
+	for _, same := range c.addresses.inOrder() {
+		if c.waitsForLinkLocal(same) {
+			c.drop(same, nil, "the link-local address with its interface identifier is a duplicate")
+			c.runAutoconf(c.autoconf.Step(c.now, nd.AddressDuplicate{Addr: same.addr()}))
+		}
 	}
 }
 

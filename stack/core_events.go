@@ -122,8 +122,27 @@ type (
 	// Core keeps it until the neighbor is resolved, or gives it back in
 	// Unreachable or Discard.
 	Output struct {
-		NextHop, Src netip.Addr
-		Packet       any
+		NextHop, Src, Dst netip.Addr
+		Flow              uint32 // its flow, which rib.Snapshot.NextHop was given
+		Packet            any
+	}
+	// RouterSkipped says that a packet was sent through another router than
+	// Addr because that one does not answer. The data path asks to be told
+	// about once a second.
+	RouterSkipped struct{ Addr netip.Addr }
+	// Progress says that an upper layer made forward progress with Remote by
+	// packets from Local of this flow (RFC 4861, section 7.3.1). It is told
+	// after WatchProgress only.
+	Progress struct {
+		Local, Remote netip.Addr
+		Flow          uint32
+	}
+	// SetLinkAddr changes the interface's link-layer address, which must be a
+	// unicast address. The addresses stay; the neighbors are told (RFC 4861,
+	// section 7.2.6).
+	SetLinkAddr struct {
+		ID       RequestID
+		LinkAddr nd.LinkAddr
 	}
 	// NeighborUsed says that a packet went to a neighbor whose entry was
 	// STALE or UNREACHABLE.
@@ -148,6 +167,9 @@ func (JoinGroup) isCoreEvent()      {}
 func (LeaveGroup) isCoreEvent()     {}
 func (SetMTU) isCoreEvent()         {}
 func (Output) isCoreEvent()         {}
+func (RouterSkipped) isCoreEvent()  {}
+func (Progress) isCoreEvent()       {}
+func (SetLinkAddr) isCoreEvent()    {}
 func (NeighborUsed) isCoreEvent()   {}
 
 // CoreAction is an output of Core. Actions are executed in order.
@@ -180,6 +202,15 @@ type (
 		Packets  []any
 		LinkAddr nd.LinkAddr
 	}
+	// Resend gives back packets whose next hop did not answer, and which
+	// another one takes now: they are sent as if they came from the sockets.
+	Resend struct{ Packets []any }
+	// WatchProgress asks for Progress: once of each connection for each
+	// Generation. 0 asks for none.
+	WatchProgress struct{ Generation uint32 }
+	// UseLinkAddr changes the source of the frames with data and the
+	// destination of those that are taken.
+	UseLinkAddr struct{ LinkAddr nd.LinkAddr }
 	// Unreachable gives back packets whose next hop did not answer: their
 	// senders are told address unreachable (RFC 4861, section 7.2.2).
 	Unreachable struct{ Packets []any }
@@ -196,6 +227,10 @@ type (
 	SetPathMTU struct{ MTU int }
 	// SetUsable says whether packets may be sent at all.
 	SetUsable struct{ Usable bool }
+	// SaveDADCounter asks to keep a DAD counter in stable storage (RFC 7217,
+	// section 6) and to give it to the next Core as one of
+	// Identity.Counters.
+	SaveDADCounter nd.DADCounter
 	// Done is the result of a command: exactly one for each RequestID.
 	Done struct {
 		ID  RequestID
@@ -213,6 +248,9 @@ func (Publish) isCoreAction()          {}
 func (SetNeighborView) isCoreAction()  {}
 func (DropNeighborView) isCoreAction() {}
 func (Release) isCoreAction()          {}
+func (Resend) isCoreAction()           {}
+func (WatchProgress) isCoreAction()    {}
+func (UseLinkAddr) isCoreAction()      {}
 func (Unreachable) isCoreAction()      {}
 func (Discard) isCoreAction()          {}
 func (OpenGroup) isCoreAction()        {}
@@ -220,5 +258,6 @@ func (CloseGroup) isCoreAction()       {}
 func (SetHopLimit) isCoreAction()      {}
 func (SetPathMTU) isCoreAction()       {}
 func (SetUsable) isCoreAction()        {}
+func (SaveDADCounter) isCoreAction()   {}
 func (Done) isCoreAction()             {}
 func (Notify) isCoreAction()           {}

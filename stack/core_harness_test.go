@@ -51,6 +51,7 @@ type node struct {
 	results   map[RequestID]error
 	probes    map[netip.Addr][]byte // the last one for each address
 	actions   []CoreAction          // since the last call of take
+	plane     dataPlane
 }
 
 // newNode makes a node that does not look for routers.
@@ -59,7 +60,15 @@ func newNode(t testing.TB, cfg CoreConfig) *node {
 	return newRoutedNode(t, cfg)
 }
 
+// newRoutedNode makes a node whose addresses can be foreseen, whatever the
+// profile: of its link-layer address.
 func newRoutedNode(t testing.TB, cfg CoreConfig) *node {
+	cfg.Profile.identifiers, cfg.Profile.noTemporary = hardwareIdentifiers, true
+	return newNodeAs(t, cfg)
+}
+
+// newNodeAs makes a node that is as cfg says.
+func newNodeAs(t testing.TB, cfg CoreConfig) *node {
 	if cfg.LinkAddr.IsZero() {
 		cfg.LinkAddr = ownMAC
 	}
@@ -69,7 +78,7 @@ func newRoutedNode(t testing.TB, cfg CoreConfig) *node {
 	return &node{
 		t: t, core: core, random: random, start: start, now: start, published: core.Snapshot(),
 		enabled: make(map[netip.Addr]bool), pending: make(map[RequestID]bool), results: make(map[RequestID]error),
-		probes: make(map[netip.Addr][]byte),
+		probes: make(map[netip.Addr][]byte), plane: newDataPlane(),
 	}
 }
 
@@ -96,6 +105,7 @@ func (n *node) apply(actions []CoreAction) {
 	n.t.Helper()
 	for _, act := range actions {
 		n.actions = append(n.actions, act)
+		n.plane.apply(n, act)
 		switch act := act.(type) {
 		case Enable:
 			if n.enabled[act.Addr] {

@@ -18,20 +18,22 @@ func (c *Core) runND(actions []nd.Action) {
 			n := act.Neighbor
 			c.emit(SetNeighborView{n})
 			c.notify(Event{Type: NeighborChanged, Address: n.Addr, LinkAddr: n.LinkAddr, State: n.State.String()})
+			c.watchReach(n)
+			c.watchProbing(n.Addr, n.State)
 			c.watchRouter(n)
 		case nd.Removed:
 			c.emit(DropNeighborView{act.Addr})
 			delete(c.knownRouters, act.Addr)
 			c.notify(Event{Type: NeighborChanged, Address: act.Addr, State: "none"})
+			c.watchRemoved(act)
+			c.watchProbing(act.Addr, 0)
 		case nd.Resolved:
-			if packets := c.queue.take(act.Addr); len(packets) > 0 {
+			if packets := packetsOf(c.queue.take(act.Addr)); len(packets) > 0 {
 				c.emit(Release{packets, act.LinkAddr})
 			}
 		case nd.Unresolved:
 			c.counters.Unresolved++
-			if packets := c.queue.take(act.Addr); len(packets) > 0 {
-				c.emit(Unreachable{packets})
-			}
+			c.unresolved(act.Addr)
 		case nd.Conflict:
 			if act.From == c.cfg.LinkAddr && c.cfg.Loopback != dad.LoopbackNone {
 				continue // the echo of our own advertisement
@@ -77,7 +79,7 @@ func (c *Core) output(ev Output) {
 		c.emit(Release{[]any{ev.Packet}, n.LinkAddr})
 		return
 	}
-	if lost := c.queue.put(ev.NextHop, ev.Packet); lost != nil {
+	if lost := c.queue.put(ev); lost != nil {
 		c.counters.QueueDiscards++
 		c.emit(Discard{[]any{lost}})
 	}
@@ -103,7 +105,7 @@ func (c *Core) deleteNeighbor(addr netip.Addr) error {
 		return ErrNoSuchNeighbor
 	}
 	c.runND(c.neighbors.Step(c.now, nd.Delete{Addr: addr}))
-	if packets := c.queue.take(addr); len(packets) > 0 {
+	if packets := packetsOf(c.queue.take(addr)); len(packets) > 0 {
 		c.emit(Unreachable{packets})
 	}
 	return nil
@@ -116,42 +118,50 @@ func (c *Core) Neighbors() []nd.Neighbor { return c.neighbors.Entries() }
 // bounded for each and in all; the newest replaces the oldest
 // (RFC 4861, section 7.2.2).
 type waitQueue struct {
-	byHop         map[netip.Addr][]any
+	byHop         map[netip.Addr][]Output
 	perHop, total int
 	length        int
 }
 
 func newWaitQueue(perHop, total int) waitQueue {
-	return waitQueue{byHop: make(map[netip.Addr][]any), perHop: perHop, total: total}
+	return waitQueue{byHop: make(map[netip.Addr][]Output), perHop: perHop, total: total}
 }
 
-// put queues packet and returns the packet that lost its place, if one did.
-func (q *waitQueue) put(hop netip.Addr, packet any) (lost any) {
-	packets := q.byHop[hop]
+// put queues a packet and returns the packet that lost its place, if one did.
+func (q *waitQueue) put(o Output) (lost any) {
+	waiting := q.byHop[o.NextHop]
 	switch {
-	case len(packets) == q.perHop, q.length == q.total && len(packets) > 0:
-		lost = packets[0]
-		copy(packets, packets[1:])
-		packets[len(packets)-1] = packet
+	case len(waiting) == q.perHop, q.length == q.total && len(waiting) > 0:
+		lost = waiting[0].Packet
+		copy(waiting, waiting[1:])
+		waiting[len(waiting)-1] = o
 		return lost
 	case q.length == q.total:
-		return packet
+		return o.Packet
 	}
-	q.byHop[hop] = append(packets, packet)
+	q.byHop[o.NextHop] = append(waiting, o)
 	q.length++
 	return nil
 }
 
-func (q *waitQueue) take(hop netip.Addr) []any {
-	packets := q.byHop[hop]
+func (q *waitQueue) take(hop netip.Addr) []Output {
+	waiting := q.byHop[hop]
 	delete(q.byHop, hop)
-	q.length -= len(packets)
-	return packets
+	q.length -= len(waiting)
+	return waiting
 }
 
 func (q *waitQueue) takeAll() (packets []any) {
 	for hop := range q.byHop {
-		packets = append(packets, q.take(hop)...)
+		packets = append(packets, packetsOf(q.take(hop))...)
+	}
+	return packets
+}
+
+func packetsOf(waiting []Output) []any {
+	packets := make([]any, len(waiting))
+	for k, o := range waiting {
+		packets[k] = o.Packet
 	}
 	return packets
 }

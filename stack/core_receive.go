@@ -72,6 +72,7 @@ func (c *Core) receiveND(h nd.Header, m nd.Message) {
 	case *nd.NeighborSolicit:
 		c.runDAD(c.dad.Step(c.now, dad.Solicit{Header: h, NeighborSolicit: m}))
 		c.runND(c.neighbors.Step(c.now, nd.Solicited{Header: h, NeighborSolicit: m}))
+		c.seenOnLink(h.Src)
 	case *nd.RouterAdvert:
 		if !c.cfg.NoRouters {
 			c.runRouters(c.routers.Step(c.now, nd.Advert{Header: h, RouterAdvert: m}))
@@ -83,6 +84,9 @@ func (c *Core) receiveND(h nd.Header, m nd.Message) {
 		// is evidence and nothing else.
 		if state == dad.Absent || state == dad.Assigned {
 			c.runND(c.neighbors.Step(c.now, nd.Advertised{Header: h, NeighborAdvert: m}))
+			c.seenOnLink(m.Target)
 		}
+	case *nd.Redirect:
+		c.redirected(h, m)
 	}
 }

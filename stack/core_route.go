@@ -37,6 +37,7 @@ func (c *Core) runRIB(actions []rib.Action) {
 		switch act := act.(type) {
 		case rib.Added:
 			c.notifyRoute(RouteAdded, act.Route)
+			c.newGateway(act.Route)
 		case rib.Removed:
 			c.notifyRoute(RouteRemoved, act.Route)
 		}

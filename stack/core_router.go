@@ -41,7 +41,13 @@ func (c *Core) runRouters(actions []nd.RouterAction) {
 		case nd.RouterAdded:
 			c.notify(Event{Type: RouterAdded, Address: act.Router})
 		case nd.RouterRemoved:
+			// RFC 4861, section 6.3.5: what was redirected to it goes elsewhere.
+			c.runRIB(c.routes.Step(c.now, rib.Unredirect{Target: act.Router}))
 			c.notify(Event{Type: RouterRemoved, Address: act.Router})
+		case nd.Announced:
+			c.runRIB(c.routes.Step(c.now, rib.Announce{Router: act.Router, Prefix: act.Prefix}))
+		case nd.Unannounced:
+			c.runRIB(c.routes.Step(c.now, rib.Renounce{Router: act.Router, Prefix: act.Prefix}))
 		case nd.NoRouters:
 			c.notify(Event{Type: NoRouters})
 		case nd.Managed:
@@ -90,6 +96,7 @@ func (c *Core) setParameters(p nd.SetParameters) {
 // forgetRouters goes back to what holds without a router.
 func (c *Core) forgetRouters() {
 	c.runRouters(c.routers.Step(c.now, nd.Disable{}))
+	c.runRIB(c.routes.Step(c.now, rib.FlushRedirects{}))
 	clear(c.knownRouters)
 	retrans := c.cfg.Profile.retransTimer
 	if retrans == 0 {
@@ -110,6 +117,7 @@ func (c *Core) watchRouter(n nd.Neighbor) {
 	case was:
 		delete(c.knownRouters, n.Addr)
 		c.runRouters(c.routers.Step(c.now, nd.NotRouter{Addr: n.Addr}))
+		c.runRIB(c.routes.Step(c.now, rib.Unredirect{Target: n.Addr}))
 	}
 }
 

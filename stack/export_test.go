@@ -19,3 +19,10 @@ func Deadline(i *Interface) (at time.Time, ok bool) {
 func HoldLoop(i *Interface, release <-chan struct{}, after time.Duration) {
 	time.AfterFunc(after, func() { i.inbox.putCommand(command{look: func(*Core) { <-release }}) })
 }
+
+// Foreseeable makes the addresses of an interface those of its link-layer
+// address, whatever its profile is otherwise.
+func Foreseeable(cfg InterfaceConfig) InterfaceConfig {
+	cfg.Profile.identifiers, cfg.Profile.noTemporary = hardwareIdentifiers, true
+	return cfg
+}

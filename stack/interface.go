@@ -34,6 +34,9 @@ type InterfaceConfig struct {
 	MTU int
 	// Loopback says whether the link hands own multicasts back.
 	Loopback dad.Loopback
+	// Policy is the policy table of source address selection (RFC 6724,
+	// section 2.1); nil: the default one.
+	Policy []rib.Policy
 	// Identity is what stable interface identifiers are made of (RFC 7217).
 	Identity Identity
 	// Limits bound what grows.
@@ -57,10 +60,16 @@ type Interface struct {
 	requests requests
 	counters shimCounters
 
-	view      atomic.Pointer[rib.Snapshot]
-	usable    atomic.Bool // the link is up and IPv6 is not disabled
-	neighbors *neighborView
-	core      *Core // the loop's alone
+	view     atomic.Pointer[rib.Snapshot]
+	usable   atomic.Bool // the link is up and IPv6 is not disabled
+	linkAddr atomic.Pointer[nd.LinkAddr]
+	// tellSkipped: the loop wants to know of the next router that is passed
+	// over.
+	tellSkipped atomic.Bool
+	neighbors   *neighborView
+	core        *Core // the loop's alone
+	// saveCounter is the loop's to call, if it is not nil.
+	saveCounter func(nd.DADCounter)
 
 	fromSiblings                     chan *netstack.Packet
 	stop                             chan struct{}
@@ -79,6 +88,15 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 	if l := link.LinkAddr(); l.IsZero() || l.IsMulticast() {
 		return nil, &InvalidArgumentError{"link-layer address " + l.String(), "is not a unicast address"}
 	}
+	if err := cfg.Identity.validate(); err != nil {
+		return nil, err
+	}
+	if err := rib.ValidatePolicy(cfg.Policy); err != nil {
+		return nil, &InvalidArgumentError{"policy table", err.Error()}
+	}
+	if cfg.Identity.NetIface == "" {
+		cfg.Identity.NetIface = name
+	}
 	i := &Interface{
 		stack: s, name: name, index: index, link: link, mtu: mtu,
 		log:       s.log.With("interface", name),
@@ -86,8 +104,9 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 		neighbors: newNeighborView(),
 		core: NewCore(CoreConfig{
 			LinkAddr: link.LinkAddr(), MTU: mtu, Profile: cfg.Profile,
-			Loopback: cfg.Loopback, NoLinkLocal: cfg.NoLinkLocal, NoRouters: cfg.NoRouters, Limits: cfg.Limits,
+			Loopback: cfg.Loopback, NoLinkLocal: cfg.NoLinkLocal, NoRouters: cfg.NoRouters, Policy: cfg.Policy, Identity: cfg.Identity, Limits: cfg.Limits,
 		}, s.random),
+		saveCounter:  cfg.Identity.SaveCounter,
 		fromSiblings: make(chan *netstack.Packet, maxHandOver),
 		stop:         make(chan struct{}),
 		loopDone:     make(chan struct{}),
@@ -95,12 +114,16 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 		siblingsDone: make(chan struct{}),
 	}
 	i.view.Store(i.core.Snapshot())
+	l := link.LinkAddr()
+	i.linkAddr.Store(&l)
+	i.tellSkipped.Store(true)
 	gso := 0
 	if o := link.Offload(); o.TCPSegmentation {
 		gso = o.MaxSegment
 	}
 	host, err := netstack.New(netstack.Config{
-		Name: name, MTU: link.MTU(), GSOMaxSize: gso, Output: i.output, Source: i.source, WithoutTCP: cfg.withoutTCP,
+		Name: name, MTU: link.MTU(), GSOMaxSize: gso, Output: i.output, Source: i.source, Progress: i.progress,
+		NoFlowLabel: cfg.Profile.noFlowLabel, WithoutTCP: cfg.withoutTCP,
 	})
 	if err != nil {
 		return nil, err
@@ -140,7 +163,14 @@ func (i *Interface) close() error {
 func (i *Interface) Name() string { return i.name }
 
 // LinkAddr is the interface's Ethernet address.
-func (i *Interface) LinkAddr() nd.LinkAddr { return i.link.LinkAddr() }
+func (i *Interface) LinkAddr() nd.LinkAddr { return *i.linkAddr.Load() }
+
+// SetLinkAddr changes the interface's Ethernet address and tells the neighbors
+// (RFC 4861, section 7.2.6). Its IPv6 addresses stay. The error is an *OpError
+// over an *InvalidArgumentError or ErrClosed.
+func (i *Interface) SetLinkAddr(l nd.LinkAddr) error {
+	return i.opError("set link-layer address", netip.Addr{}, i.do(func(id RequestID) CoreEvent { return SetLinkAddr{id, l} }))
+}
 
 // isZone reports whether zone names this interface: by name or by decimal
 // index (RFC 4007, section 11.2).
@@ -441,7 +471,7 @@ func (i *Interface) routeTo(dst, src netip.Addr) (r RouteResult, err error) {
 	if dst.IsMulticast() {
 		return r, nil
 	}
-	hop, ok := snapshot.NextHop(dst.As16(), 0)
+	hop, ok := snapshot.NextHop(r.Source.As16(), dst.As16(), 0)
 	if !ok {
 		return r, syscall.ENETUNREACH
 	}
@@ -551,7 +581,7 @@ type Status struct {
 
 // Status returns the state of the interface.
 func (i *Interface) Status() Status {
-	s := Status{Index: i.index, LinkAddr: i.link.LinkAddr()}
+	s := Status{Index: i.index, LinkAddr: i.LinkAddr()}
 	i.look(func(c *Core) {
 		s.MTU, s.Up, s.IPv6Disabled, s.MLDVersion = i.mtu, c.Up(), c.IPv6Disabled(), c.groups.Version()
 	})

@@ -183,9 +183,17 @@ func (l *loop) perform(act CoreAction) {
 			i.send(p.(*netstack.Packet), act.LinkAddr)
 			p.(*netstack.Packet).Release()
 		}
+	case Resend:
+		for _, p := range act.Packets {
+			i.resend(p.(*netstack.Packet))
+		}
+	case WatchProgress:
+		i.host.WantProgress(act.Generation)
+	case UseLinkAddr:
+		i.linkAddr.Store(&act.LinkAddr)
 	case Unreachable:
 		for _, p := range act.Packets {
-			i.host.Unreachable(p.(*netstack.Packet), 3)
+			i.host.Unreachable(p.(*netstack.Packet), codeAddressUnreachable)
 			p.(*netstack.Packet).Release()
 		}
 	case Discard:
@@ -202,6 +210,10 @@ func (l *loop) perform(act CoreAction) {
 		l.check("set MTU", i.host.SetMTU(act.MTU))
 	case SetUsable:
 		i.usable.Store(act.Usable)
+	case SaveDADCounter:
+		if i.saveCounter != nil {
+			i.saveCounter(nd.DADCounter(act))
+		}
 	case Done:
 		i.requests.finish(act.ID, act.Err)
 	case Notify:

@@ -24,7 +24,7 @@ type Profile struct {
 	linkLocalFailure   linkLocalFailure
 	noNonce            bool
 	onLinkAssumption   bool
-	keepUnreachable    bool
+	deleteUnreachable  bool
 	mldv1              bool
 	rfc3484            bool
 	noMulticastRADelay bool
@@ -32,7 +32,26 @@ type Profile struct {
 	routerTypeA        bool
 	lifetimeWithValid  bool
 	matchAnyAddress    bool
+	identifiers        identifiers
+	noTemporary        bool
+	optimisticDAD      bool
+	skipSameIID        bool
+	maySkipSameIID     bool // RFC 4862, section 5.4, forbids it
+	noGratuitousNA     bool
+	onLinkFromND       bool
+	stickyFlags        bool
+	ignoreRedirects    bool
+	noFlowLabel        bool
 }
+
+// identifiers says how the identifiers of autoconfigured addresses are made.
+type identifiers uint8
+
+const (
+	stableIdentifiers   identifiers = iota // RFC 7217
+	hardwareIdentifiers                    // RFC 2464, section 4
+	randomIdentifiers
+)
 
 // count is a number whose zero value means "the default".
 type count int
@@ -47,13 +66,16 @@ const (
 	goOn
 )
 
-// Current is RFC 4862 with Enhanced DAD (RFC 7527), RFC 4191, RFC 6724 and
-// RFC 7559.
+// Current is RFC 4862 with what came after it: RFC 4191, 4311, 5942, 6724,
+// 7048, 7217, 7527, 7559, 8028, 8981 and 9131.
 func Current() Profile { return Profile{} }
 
 // RFC4862 is RFC 4862 with RFC 4861, 3810 and 3484.
 func RFC4862() Profile {
-	return Profile{noNonce: true, rfc3484: true, threeSolicits: true, routerTypeA: true}
+	return Profile{
+		noNonce: true, rfc3484: true, threeSolicits: true, routerTypeA: true, deleteUnreachable: true,
+		identifiers: hardwareIdentifiers, noTemporary: true, noGratuitousNA: true, onLinkFromND: true,
+	}
 }
 
 // RFC2462 is RFC 2462 with RFC 2461, 2710, 3590 and 3484.
@@ -62,6 +84,8 @@ func RFC2462() Profile {
 		noNonce: true, rfc3484: true, delayProbeOnly: true, acceptUnicastDst: true, plainConflicts: true,
 		linkLocalFailure: disableAlways, onLinkAssumption: true, mldv1: true,
 		noMulticastRADelay: true, threeSolicits: true, routerTypeA: true, lifetimeWithValid: true, matchAnyAddress: true,
+		deleteUnreachable: true, identifiers: hardwareIdentifiers, noTemporary: true, noGratuitousNA: true,
+		onLinkFromND: true, stickyFlags: true, maySkipSameIID: true,
 	}
 }
 
@@ -126,10 +150,18 @@ var knobs = []Knob{
 	}},
 	{"enhanced_dad", "on|off", "RFC 7527", "tell own probes that the link loops back by a nonce",
 		choice("off", "on", func(p *Profile) *bool { return &p.noNonce })},
+	{"optimistic_dad", "on|off", "RFC 4429", "use autoconfigured addresses while they are tested",
+		onOff(func(p *Profile) *bool { return &p.optimisticDAD })},
+	{"dad_skip_same_iid", "on|off", "RFC 2462, section 5.4", "do not test an autoconfigured address whose interface identifier the link-local address has; only with the profile rfc2462", func(p *Profile, value string) bool {
+		p.skipSameIID = value == "on"
+		return value == "off" || value == "on" && p.maySkipSameIID
+	}},
 	{"onlink_assumption", "on|off", "RFC 2461, section 5.2", "without a default router, take every destination to be on-link",
 		onOff(func(p *Profile) *bool { return &p.onLinkAssumption })},
+	{"onlink_from_nd", "on|off", "RFC 5942, section 3", "take a neighbor that Neighbor Discovery was heard from to be on-link, as RFC 4861, section 2.1, has it",
+		onOff(func(p *Profile) *bool { return &p.onLinkFromND })},
 	{"nud_exhausted", "delete|unreachable", "RFC 7048", "a neighbor that does not answer probes is forgotten, or kept and probed with back-off",
-		choice("unreachable", "delete", func(p *Profile) *bool { return &p.keepUnreachable })},
+		choice("delete", "unreachable", func(p *Profile) *bool { return &p.deleteUnreachable })},
 	{"mld_version", "1|2", "RFC 2710, RFC 3810", "the version that Multicast Listener Discovery starts with",
 		choice("1", "2", func(p *Profile) *bool { return &p.mldv1 })},
 	{"lifetime_preferred", "always|with_valid", "RFC 4862, section 5.5.3", "the preferred lifetime of an address follows every advertisement, or (RFC 2462) only those whose valid lifetime counts",
@@ -138,8 +170,23 @@ var knobs = []Knob{
 		choice("any", "equal", func(p *Profile) *bool { return &p.matchAnyAddress })},
 	{"rs_schedule", "backoff|three", "RFC 7559", "solicit routers until one answers, with back-off, or (RFC 4861) three times",
 		choice("three", "backoff", func(p *Profile) *bool { return &p.threeSolicits })},
-	{"router_type", "A|C", "RFC 4191, section 3", "ignore router preferences and route information, or heed them",
+	{"router_type", "A|C", "RFC 4191, section 3", "ignore router preferences and route information, or heed them, share load (RFC 4311) and prefer the router that advertised the source's prefix (RFC 8028)",
 		choice("A", "C", func(p *Profile) *bool { return &p.routerTypeA })},
+	{"redirects", "on|off", "RFC 8504, section 5.4", "heed Redirect messages",
+		choice("off", "on", func(p *Profile) *bool { return &p.ignoreRedirects })},
+	{"iid", "eui64|stable|random", "RFC 8064", "interface identifiers are made of the link-layer address, opaque and always the same in a network (RFC 7217), or others each time", func(p *Profile, value string) bool {
+		i, ok := map[string]identifiers{"eui64": hardwareIdentifiers, "stable": stableIdentifiers, "random": randomIdentifiers}[value]
+		p.identifiers = i
+		return ok
+	}},
+	{"temp_addresses", "on|off", "RFC 8981", "form temporary addresses too",
+		choice("off", "on", func(p *Profile) *bool { return &p.noTemporary })},
+	{"gratuitous_na", "on|off", "RFC 9131", "advertise a new global address to the routers",
+		choice("off", "on", func(p *Profile) *bool { return &p.noGratuitousNA })},
+	{"m_o_flags", "event|sticky", "RFC 2462, section 5.2", "tell of every change of the flags M and O, or (RFC 2462) only of the first advertisement that sets one",
+		choice("sticky", "event", func(p *Profile) *bool { return &p.stickyFlags })},
+	{"flow_label", "on|off", "RFC 8504, section 5.1", "label packets with a hash of their flow (RFC 6437)",
+		choice("off", "on", func(p *Profile) *bool { return &p.noFlowLabel })},
 	{"sas", "3484|6724", "RFC 6724", "the rules of source address selection",
 		choice("3484", "6724", func(p *Profile) *bool { return &p.rfc3484 })},
 }
@@ -165,9 +212,16 @@ func (p *Profile) Set(knob, value string) error {
 	return &InvalidArgumentError{"knob " + strconv.Quote(knob), "is none of " + strings.Join(names, ", ")}
 }
 
-// disablesIPv6 says whether a duplicate of the link-local address that the
-// interface formed from its hardware address disables IPv6 there.
-func (p Profile) disablesIPv6() bool { return p.linkLocalFailure != goOn }
+// disablesIPv6 says whether it disables IPv6 on the interface that the
+// link-local address which it formed is a duplicate, and no other is tried.
+// hardware: it was formed from the hardware address.
+func (p Profile) disablesIPv6(hardware bool) bool {
+	return p.linkLocalFailure == disableAlways || p.linkLocalFailure == disableIfHardware && hardware
+}
+
+// NeedsSecret reports whether interface identifiers are made with the help of
+// Identity.Secret.
+func (p Profile) NeedsSecret() bool { return p.identifiers == stableIdentifiers }
 
 func (p Profile) dadConfig(c CoreConfig) dad.Config {
 	return dad.Config{
@@ -181,7 +235,7 @@ func (p Profile) dadConfig(c CoreConfig) dad.Config {
 func (p Profile) neighborConfig(c CoreConfig) nd.NeighborConfig {
 	return nd.NeighborConfig{
 		LinkAddr: c.LinkAddr, RetransTimer: p.retransTimer, MaxEntries: c.MaxNeighbors,
-		KeepUnreachable: p.keepUnreachable, PlainAdvertForAssigned: p.plainConflicts,
+		KeepUnreachable: !p.deleteUnreachable, PlainAdvertForAssigned: p.plainConflicts,
 	}
 }
 
@@ -200,16 +254,24 @@ func (p Profile) mldConfig(c CoreConfig) mld.Config {
 }
 
 func (p Profile) routerConfig(c CoreConfig) nd.RouterConfig {
-	return nd.RouterConfig{LinkMTU: c.MTU, Backoff: !p.threeSolicits, Preferences: !p.routerTypeA}
+	return nd.RouterConfig{LinkMTU: c.MTU, Backoff: !p.threeSolicits, Preferences: !p.routerTypeA, StickyFlags: p.stickyFlags}
 }
 
 func (p Profile) autoconfConfig(c CoreConfig) nd.AutoconfConfig {
 	return nd.AutoconfConfig{
-		LinkAddr: c.LinkAddr, NoLinkLocal: true, DupAddrDetectTransmits: int(p.transmits), RetransTimer: p.retransTimer,
+		LinkAddr: c.LinkAddr, NoLinkLocal: c.NoLinkLocal,
+		Identifiers: [...]nd.Identifiers{
+			stableIdentifiers: nd.StableIdentifiers, hardwareIdentifiers: nd.HardwareIdentifiers, randomIdentifiers: nd.RandomIdentifiers,
+		}[p.identifiers],
+		Secret: c.Identity.Secret, NetIface: c.Identity.NetIface, NetworkID: c.Identity.NetworkID, Counters: c.Identity.Counters,
+		Temporary: !p.noTemporary, DupAddrDetectTransmits: int(p.transmits), RetransTimer: p.retransTimer,
 		PreferredOnlyWithValid: p.lifetimeWithValid, MatchAnyAddress: p.matchAnyAddress,
 	}
 }
 
 func (p Profile) ribConfig(c CoreConfig) rib.Config {
-	return rib.Config{OnLinkAssumption: p.onLinkAssumption, RFC3484: p.rfc3484, MaxRoutes: c.MaxRoutes}
+	return rib.Config{
+		OnLinkAssumption: p.onLinkAssumption, RFC3484: p.rfc3484, TypeA: p.routerTypeA,
+		Policy: c.Policy, MaxRoutes: c.MaxRoutes, MaxRedirects: c.MaxRedirects,
+	}
 }

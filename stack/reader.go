@@ -48,7 +48,7 @@ func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
 	case header[12] != etherTypeIPv6>>8 || header[13] != etherTypeIPv6&0xff:
 		i.counters.notIPv6.Add(1)
 		return
-	case to != i.link.LinkAddr() && !to.IsMulticast():
+	case to != i.LinkAddr() && !to.IsMulticast():
 		i.counters.otherHost.Add(1)
 		return
 	}

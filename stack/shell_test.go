@@ -43,7 +43,7 @@ func attach(t testing.TB, link stack.Link, cfg stack.InterfaceConfig) (*stack.St
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := s.Attach("tap0", link, cfg)
+	i, err := s.Attach("tap0", link, stack.Foreseeable(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

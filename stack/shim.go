@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
 	"github.com/tapstack/tapstack/nd"
@@ -40,10 +41,12 @@ func (i *Interface) output(p *netstack.Packet) error {
 	if sibling := i.stack.owner(dst, i); sibling != nil {
 		return sibling.handOver(p)
 	}
-	snapshot := i.view.Load()
-	hop, ok := snapshot.NextHop(dst, p.Flow())
+	hop, ok := i.view.Load().NextHop(p.Src(), dst, p.Flow())
 	if !ok {
 		return i.refuse()
+	}
+	if hop.HasSkipped {
+		i.skipped(hop.Skipped)
 	}
 	if hop.Local { // gVisor loops these itself, unless the address came this moment
 		return i.handOver(p)
@@ -71,7 +74,10 @@ func (i *Interface) refuse() error {
 // miss gives the packet to the loop until its neighbor is resolved.
 func (i *Interface) miss(p *netstack.Packet, hop rib.Hop) error {
 	kept := p.Keep()
-	if i.inbox.putOutput(Output{NextHop: netip.AddrFrom16(hop.Addr), Src: netip.AddrFrom16(p.Src()), Packet: kept}) {
+	out := Output{
+		NextHop: netip.AddrFrom16(hop.Addr), Src: netip.AddrFrom16(p.Src()), Dst: netip.AddrFrom16(p.Dst()), Flow: p.Flow(), Packet: kept,
+	}
+	if i.inbox.putOutput(out) {
 		return nil
 	}
 	kept.Release()
@@ -79,9 +85,24 @@ func (i *Interface) miss(p *netstack.Packet, hop rib.Hop) error {
 	return syscall.ENOBUFS
 }
 
+// resend sends a packet that has waited in vain for a next hop by the way that
+// there is now.
+func (i *Interface) resend(p *netstack.Packet) {
+	if err := i.output(p); err != nil {
+		i.host.Unreachable(p, codeNoRoute)
+	}
+	p.Release()
+}
+
+// Codes of Destination Unreachable (RFC 4443, section 3.1).
+const (
+	codeNoRoute            = 0
+	codeAddressUnreachable = 3
+)
+
 // send puts a packet on the link.
 func (i *Interface) send(p *netstack.Packet, to nd.LinkAddr) error {
-	p.PushEthernet(to, i.link.LinkAddr())
+	p.PushEthernet(to, i.LinkAddr())
 	t := transmits.Get().(*transmit)
 	t.frames[0].Data = p.AppendSlices(t.pieces[:0])
 	o := p.Offload()
@@ -99,6 +120,25 @@ func (i *Interface) send(p *netstack.Packet, to nd.LinkAddr) error {
 	}
 	i.counters.dataOut.Add(1)
 	return nil
+}
+
+// skipInterval parts what the loop is told of routers that are passed over
+// because they do not answer.
+const skipInterval = time.Second
+
+// skipped tells the loop of a router that was passed over, once in
+// skipInterval, so that its reachability is tested (RFC 4191, section 3.5).
+func (i *Interface) skipped(router [16]byte) {
+	if i.tellSkipped.CompareAndSwap(true, false) {
+		i.inbox.putOutput(RouterSkipped{netip.AddrFrom16(router)})
+		time.AfterFunc(skipInterval, func() { i.tellSkipped.Store(true) })
+	}
+}
+
+// progress is what a connection says of itself while hints are asked for. The
+// caller may hold locks of its sockets.
+func (i *Interface) progress(local, remote [16]byte, flow uint32) {
+	i.inbox.putOutput(Progress{Local: netip.AddrFrom16(local), Remote: netip.AddrFrom16(remote), Flow: flow})
 }
 
 // source chooses the source address for dst (RFC 6724).

@@ -60,8 +60,10 @@ func serve(t testing.TB, retransTimer string) *served {
 				t.Errorf("closing %s: %v", name, err)
 			}
 		})
-		if err := cfg.Profile.Set("retrans_timer", retransTimer); err != nil {
-			t.Fatal(err)
+		for knob, value := range map[string]string{"retrans_timer": retransTimer, "iid": "eui64"} {
+			if err := cfg.Profile.Set(knob, value); err != nil {
+				t.Fatal(err)
+			}
 		}
 		i, err := stk.Attach(name, link, cfg)
 		if err != nil {

@@ -22,3 +22,26 @@ type Identity struct {
 	// The interface waits for it: it must not call back.
 	SaveCounter func(nd.DADCounter)
 }
+
+// minSecret is the least length of a secret in octets (RFC 7217, section 5).
+const minSecret = 16
+
+// withDefaults draws what is missing.
+func (id Identity) withDefaults(r nd.Random) Identity {
+	if id.NetIface == "" {
+		id.NetIface = "interface"
+	}
+	if id.Secret == nil {
+		for len(id.Secret) < minSecret {
+			id.Secret = append(id.Secret, r.Nonce()...)
+		}
+	}
+	return id
+}
+
+func (id Identity) validate() error {
+	if id.Secret != nil && len(id.Secret) < minSecret {
+		return &InvalidArgumentError{"secret of the identity", "has less than 16 octets (RFC 7217, section 5)"}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package stack
+
+import (
+	"net/netip"
+
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+)
+
+// tellReach tells the routing table whether a gateway can be reached (RFC
+// 4861, section 6.3.6; RFC 4191, section 3.2).
+func (c *Core) tellReach(addr netip.Addr, r rib.Reachability) {
+	if c.routes.IsGateway(addr) {
+		c.runRIB(c.routes.Step(c.now, rib.Reach{Addr: addr, State: r}))
+	}
+}
+
+// watchReach follows the state of a neighbor. Resolution that goes on says
+// nothing new.
+func (c *Core) watchReach(n nd.Neighbor) {
+	switch n.State {
+	case nd.Incomplete:
+	case nd.Unreachable:
+		c.tellReach(n.Addr, rib.ReachFailed)
+	default:
+		c.tellReach(n.Addr, rib.ReachProbable)
+	}
+}
+
+// watchRemoved follows the end of a neighbor's entry.
+func (c *Core) watchRemoved(r nd.Removed) {
+	if r.Failed {
+		c.tellReach(r.Addr, rib.ReachFailed)
+	} else {
+		c.tellReach(r.Addr, rib.ReachUnknown)
+	}
+}
+
+// newGateway tells the routing table what is known already of the next hop of
+// a route that came into being.
+func (c *Core) newGateway(r rib.Route) {
+	hop := r.NextHop
+	if !hop.IsValid() {
+		if r.Origin != rib.Redirected {
+			return
+		}
+		hop = r.Prefix.Addr() // a redirect to the destination itself
+	}
+	if n, ok := c.neighbors.Lookup(hop); ok {
+		c.watchReach(n)
+	}
+}
+
+// unresolved gives back the packets that waited for a neighbor that did not
+// answer.
+//
+// Deviation: RFC 4861, section 7.2.2, has each of them answered with
+// Destination Unreachable. Those to a router are sent through another one if
+// there is one that has not failed, which is what next-hop determination,
+// redone, gives the next packet (section 7.3.3): a dial does not fail because
+// the first of two routers is dead.
+func (c *Core) unresolved(neighbor netip.Addr) {
+	var again, lost []any
+	for _, p := range c.queue.take(neighbor) {
+		if c.hasOtherHop(neighbor, p) {
+			again = append(again, p.Packet)
+		} else {
+			lost = append(lost, p.Packet)
+		}
+	}
+	if len(again) > 0 {
+		c.publish() // they are to find the other hop
+		c.emit(Resend{again})
+	}
+	if len(lost) > 0 {
+		c.emit(Unreachable{lost})
+	}
+}
+
+func (c *Core) hasOtherHop(failed netip.Addr, p Output) bool {
+	if !p.Dst.IsValid() || !c.up || c.disabled {
+		return false
+	}
+	hop, ok := c.routes.Snapshot().NextHop(p.Src.As16(), p.Dst.As16(), p.Flow)
+	next := netip.AddrFrom16(hop.Addr)
+	return ok && next != failed && c.routes.Reachability(next) != rib.ReachFailed
+}

@@ -1,0 +1,251 @@
+package stack
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+)
+
+// Which router takes a packet, and what happens when one dies, on the Core.
+
+var (
+	otherMAC = nd.LinkAddr{2, 0, 0, 0, 0, 8}
+	farAway  = netip.MustParseAddr("2001:db8:77::1")
+)
+
+// twoRouters brings up a node that heard two routers, peerLL first.
+func twoRouters(t *testing.T, p Profile) *node {
+	t.Helper()
+	n := newRoutedNode(t, CoreConfig{Profile: p})
+	n.up()
+	n.hearsRouter(peerLL, routerAdvert(30*time.Minute, prefixOption(24*time.Hour, 24*time.Hour)))
+	second := routerAdvert(30*time.Minute, prefixOption(24*time.Hour, 24*time.Hour))
+	second.SourceLinkAddr = otherMAC
+	n.receives(ndFrame(otherMAC, otherRouter, nd.AllNodes, second))
+	n.run(3 * time.Second)
+	if _, ok := n.address(slaacAddr); !ok {
+		t.Fatal("no address")
+	}
+	n.take()
+	return n
+}
+
+// answers confirms that a neighbor is there, as often as it is solicited
+// during d.
+func (n *node) answersOnly(alive netip.Addr, mac nd.LinkAddr, d time.Duration) {
+	for range int(d / (100 * time.Millisecond)) {
+		n.take()
+		n.run(100 * time.Millisecond)
+		n.resendAll()
+		for _, f := range sent(n.take()) {
+			if strings.Contains(wire(f), "NS "+alive.String()) {
+				n.receives(ndFrame(mac, alive, slaacAddr, &nd.NeighborAdvert{Target: alive, Router: true, Solicited: true, Override: true, TargetLinkAddr: mac}))
+			}
+		}
+	}
+}
+
+// The router in use dies: the flows through it go through the other one when
+// three unicast probes were not answered, and not before.
+//
+// Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R01
+// Spec: RFC 4861, section 7.3.3, must, NDS-R11
+// Spec: RFC 4191, section 3.2, must, DRS-R04
+func TestDRS_R01_FailoverWithinTheTimeOfNUD(t *testing.T) {
+	for name, p := range map[string]Profile{"rfc2462": RFC2462(), "rfc4862": RFC4862(), "current": Current()} {
+		n := twoRouters(t, p)
+		dead, alive, aliveMAC := peerLL, otherRouter, otherMAC
+		var flow uint32
+		for ; ; flow++ { // one through the router that will die
+			if n.sends(slaacAddr, farAway, flow).to == peerMAC {
+				break
+			}
+		}
+		// The packet made the STALE entry DELAY: 5 s, then three probes.
+		n.answersOnly(alive, aliveMAC, 7900*time.Millisecond)
+		if p := n.sends(slaacAddr, farAway, flow); p.to != peerMAC {
+			t.Errorf("%s: left the router after 7.9 s: %v", name, p.to)
+		}
+		n.answersOnly(alive, aliveMAC, 200*time.Millisecond)
+		if p := n.sends(slaacAddr, farAway, flow); p.to != otherMAC {
+			t.Errorf("%s: after 8.1 s the packet goes to %v, want the other router; neighbors %v", name, p.to, n.core.Neighbors())
+		}
+		// It comes back with its next advertisement from another link-layer
+		// address, or when it answers.
+		n.hears(dead, slaacAddr, &nd.NeighborAdvert{Target: dead, Router: true, Solicited: true, Override: true, TargetLinkAddr: peerMAC})
+		back := n.sends(slaacAddr, farAway, flow).to == peerMAC
+		// An advertisement for no entry is ignored (RFC 4861, section 7.2.5),
+		// so only RFC 7048's entry, which was kept, hears it.
+		if want := name == "current"; back != want {
+			t.Errorf("%s: used again after its advertisement: %v, want %v", name, back, want)
+		}
+	}
+}
+
+// RFC 4191, section 3.5: a router that was passed over is solicited, once a
+// minute at the most, and only while packets would go to it.
+//
+// Spec: RFC 4191, section 3.5, SHOULD, DRS-R06
+func TestDRS_R06_SkippedRouterIsProbed(t *testing.T) {
+	n := newRoutedNode(t, CoreConfig{})
+	n.up()
+	preferred := routerAdvert(30 * time.Minute)
+	preferred.Preference = nd.High
+	n.hearsRouter(peerLL, preferred)
+	second := routerAdvert(30*time.Minute, prefixOption(24*time.Hour, 24*time.Hour))
+	second.SourceLinkAddr = otherMAC
+	n.receives(ndFrame(otherMAC, otherRouter, nd.AllNodes, second))
+	// The second router alone announced the prefix, so that only a packet
+	// from elsewhere would go to the first.
+	n.mustAdd("2001:db8:6::1/128")
+	src := netip.MustParseAddr("2001:db8:6::1")
+	n.sends(src, farAway, 0)
+	n.answersOnly(otherRouter, otherMAC, 10*time.Second)
+	if p := n.sends(src, farAway, 0); p.to != otherMAC {
+		t.Fatalf("the packet goes to %v", p.to)
+	}
+	solicits := func(d time.Duration, traffic bool) (count int) {
+		for range int(d / time.Second) {
+			if traffic {
+				n.sends(src, farAway, 0)
+			}
+			n.run(time.Second)
+			for _, f := range sent(n.take()) {
+				s := wire(f)
+				switch {
+				case strings.Contains(s, "NS "+peerLL.String()):
+					count++
+				case strings.Contains(s, "NS "+otherRouter.String()):
+					n.receives(ndFrame(otherMAC, otherRouter, slaacAddr, &nd.NeighborAdvert{Target: otherRouter, Router: true, Solicited: true, TargetLinkAddr: otherMAC}))
+				}
+			}
+		}
+		return count
+	}
+	solicits(2*time.Minute, false) // what is left of UNREACHABLE
+	if got := solicits(5*time.Minute, false); got != 0 {
+		t.Errorf("%d solicitations without traffic", got)
+	}
+	if got := solicits(5*time.Minute, true); got < 4 || got > 6 {
+		t.Errorf("%d solicitations in five minutes of traffic, want one a minute", got)
+	}
+	n.hears(peerLL, ownLL, &nd.NeighborAdvert{Target: peerLL, Router: true, Solicited: true, TargetLinkAddr: peerMAC})
+	if p := n.sends(src, farAway, 0); p.to != peerMAC {
+		t.Errorf("after the answer the packet goes to %v, want the preferred router", p.to)
+	}
+}
+
+// Without a known reachable router each is tried in turn, and a packet that
+// waited for one that does not answer goes to the next; only when all have
+// failed is its sender told.
+//
+// Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R02
+func TestDRS_R02_RoutersAreTriedInTurn(t *testing.T) {
+	for name, p := range map[string]Profile{"rfc2462": RFC2462(), "rfc4862": RFC4862(), "current": Current()} {
+		n := newRoutedNode(t, CoreConfig{Profile: p})
+		n.up()
+		routers := []netip.Addr{netip.MustParseAddr("fe80::a1"), netip.MustParseAddr("fe80::a2"), netip.MustParseAddr("fe80::a3")}
+		for _, r := range routers {
+			silent := routerAdvert(30 * time.Minute)
+			silent.SourceLinkAddr = nd.LinkAddr{}
+			n.hearsRouter(r, silent)
+		}
+		n.mustAdd("2001:db8:6::1/128")
+		n.take()
+		packet := n.sends(netip.MustParseAddr("2001:db8:6::1"), farAway, 7)
+		var tried []string
+		for range 100 {
+			n.run(100 * time.Millisecond)
+			n.resendAll()
+		}
+		for _, f := range sent(n.take()) {
+			if _, target, ok := strings.Cut(wire(f), "NS "); ok && !slices.Contains(tried, target) {
+				tried = append(tried, target)
+			}
+		}
+		if len(tried) != 3 || !packet.lost {
+			t.Errorf("%s: tried %v, want all three; sender told: %v", name, tried, packet.lost)
+		}
+	}
+}
+
+// Spec: RFC 4861, section 7.2.5, MUST, NUD-R07
+func TestNUD_R07_RouterThatIsNoneAnyMore(t *testing.T) {
+	n := twoRouters(t, Current())
+	n.hears(peerLL, ownLL, &nd.NeighborAdvert{Target: peerLL, Solicited: true, TargetLinkAddr: peerMAC})
+	for flow := range uint32(16) {
+		if p := n.sends(slaacAddr, farAway, flow); p.to != otherMAC {
+			t.Fatalf("flow %d goes to %v", flow, p.to)
+		}
+	}
+	if r, ok := n.route("::/0", rib.RA); !ok || r.NextHop != otherRouter {
+		t.Errorf("default route %v %v", r, ok)
+	}
+}
+
+// A connection that goes forward keeps its neighbor REACHABLE without a probe.
+//
+// Spec: RFC 4861, section 7.3.1, SHOULD, NUD-R03
+func TestNUD_R03_ForwardProgress(t *testing.T) {
+	n := twoRouters(t, Current())
+	var flow uint32
+	for n.sends(slaacAddr, farAway, flow).to != peerMAC {
+		flow++
+	}
+	if n.plane.progress == 0 {
+		t.Fatal("no hints are asked for in DELAY")
+	}
+	n.step(Progress{Local: slaacAddr, Remote: farAway, Flow: flow})
+	if e, _ := n.core.neighbors.Lookup(peerLL); e.State != nd.Reachable {
+		t.Errorf("after a hint: %v", e.State)
+	}
+	// Hints for a neighbor that is not in question change nothing, and no more
+	// are asked for once none is.
+	n.answersOnly(otherRouter, otherMAC, 10*time.Second)
+	if n.plane.progress != 0 {
+		t.Error("hints are still asked for")
+	}
+	n.run(2 * time.Minute)
+	n.step(Progress{Local: slaacAddr, Remote: farAway, Flow: flow})
+	if e, _ := n.core.neighbors.Lookup(peerLL); e.State != nd.Stale {
+		t.Errorf("a hint that nobody asked for: %v", e.State)
+	}
+}
+
+// A packet goes to the router that advertised the prefix of its source.
+//
+// Spec: RFC 8028, section 3.2, SHOULD, DRS-R09
+// Spec: RFC 6724, section 5, SHOULD, SAS-R09
+func TestDRS_R09_RouterOfTheSourcesPrefix(t *testing.T) {
+	n := newRoutedNode(t, CoreConfig{})
+	n.up()
+	n.hearsRouter(peerLL, routerAdvert(30*time.Minute, prefixOption(24*time.Hour, 24*time.Hour)))
+	pio := prefixOption(24*time.Hour, 24*time.Hour)
+	pio.Prefix = netip.MustParsePrefix("2001:db8:6::/64")
+	second := routerAdvert(30*time.Minute, pio)
+	second.SourceLinkAddr, second.Preference = otherMAC, nd.High
+	n.receives(ndFrame(otherMAC, otherRouter, nd.AllNodes, second))
+	n.run(3 * time.Second)
+	for flow := range uint32(8) {
+		if p := n.sends(slaacAddr, farAway, flow); p.to != peerMAC {
+			t.Errorf("a packet from the first router's prefix goes to %v", p.to)
+		}
+		if p := n.sends(netip.MustParseAddr("2001:db8:6::ff:fe00:1"), farAway, flow); p.to != otherMAC {
+			t.Errorf("a packet from the second router's prefix goes to %v", p.to)
+		}
+	}
+	src, ok := n.core.Snapshot().Source(farAway)
+	if want := netip.MustParseAddr("2001:db8:6::ff:fe00:1"); !ok || src != want {
+		t.Errorf("source %v, want %v of the preferred router's prefix", src, want)
+	}
+	// When its last announcement ends, the rule ends.
+	n.hearsRouter(peerLL, routerAdvert(30*time.Minute, prefixOption(0, 0)))
+	if p := n.sends(slaacAddr, farAway, 1); p.to != otherMAC {
+		t.Errorf("after the end of the announcement a packet goes to %v, want the preferred router", p.to)
+	}
+}
