@@ -31,6 +31,9 @@ type entry struct {
 	// answer waits for the neighbor's link-layer address.
 	answer *ownAddr
 
+	// probing says that an INCOMPLETE entry is the probe of a router: no packet
+	// waits for it, and it is solicited a single time unless an answer does.
+	probing bool
 	// wanted says that traffic of this node has used the entry, so that it is
 	// more than what somebody else claims.
 	wanted bool
@@ -53,10 +56,11 @@ const (
 	answering rank = iota // INCOMPLETE, to answer a solicitation
 	hearsay               // has an address that others claim
 	// Entries that traffic of this node has used.
-	dead      // UNREACHABLE, no router
-	resolving // INCOMPLETE
-	idle      // STALE, no router
-	// Entries that are in use, routers, and static entries never give way.
+	dead       // UNREACHABLE, no router
+	resolving  // INCOMPLETE
+	idle       // STALE, no router
+	idleRouter // STALE or UNREACHABLE; the last MaxIdleRouters are kept
+	// Entries that are in use, and static entries, never give way.
 	kept
 )
 
@@ -75,21 +79,22 @@ func (e *entry) currentRank() rank {
 		return answering
 	case !e.wanted:
 		return hearsay
-	case e.IsRouter:
+	case e.State != Stale && e.State != Unreachable:
 		return kept
+	case e.IsRouter:
+		return idleRouter
 	case e.State == Unreachable:
 		return dead
-	case e.State == Stale:
-		return idle
 	}
-	return kept
+	return idle
 }
 
 // cache holds the entries, and those that can give way in the order in which
 // they do.
 type cache struct {
-	entries map[netip.Addr]*entry
-	ranks   [kept]list.List
+	entries        map[netip.Addr]*entry
+	ranks          [kept]list.List
+	maxIdleRouters int
 }
 
 // touch makes e the most recently used of its rank.
@@ -115,6 +120,9 @@ func (c *cache) unplace(e *entry) {
 // victim returns the entry that gives way first among these ranks, or nil.
 func (c *cache) victim(ranks ...rank) *entry {
 	for _, r := range ranks {
+		if r == idleRouter && c.ranks[r].Len() <= c.maxIdleRouters {
+			continue
+		}
 		if front := c.ranks[r].Front(); front != nil {
 			return front.Value.(*entry)
 		}
@@ -131,7 +139,7 @@ func (n *Neighbors) makeRoom(s NeighborState, wanted bool) bool {
 	c := &n.cache
 	any, incomplete := []rank{answering, hearsay}, []rank{answering}
 	if wanted {
-		any, incomplete = []rank{answering, hearsay, dead, resolving, idle}, []rank{answering, resolving}
+		any, incomplete = []rank{answering, hearsay, dead, resolving, idle, idleRouter}, []rank{answering, resolving}
 	}
 	var victim *entry
 	switch {
@@ -147,7 +155,7 @@ func (n *Neighbors) makeRoom(s NeighborState, wanted bool) bool {
 		return false
 	}
 	n.counters.Evicted++
-	n.remove(victim)
+	n.remove(victim, false)
 	return true
 }
 
@@ -181,23 +189,26 @@ func (n *Neighbors) update(e *entry, s NeighborState, a LinkAddr, isRouter bool)
 		n.emit(Changed{e.Neighbor})
 	}
 	if before.State == Incomplete {
+		packets := e.wanted && !e.probing
+		e.probing = false
 		n.emit(Resolved{e.Addr, a})
 		n.sendAnswer(e)
-		if e.wanted {
-			n.use(e) // the packets that were waiting
+		if packets {
+			n.use(e) // those that were waiting
 		}
 	}
 }
 
-// remove deletes e. If it was being resolved, that has failed.
-func (n *Neighbors) remove(e *entry) {
+// remove deletes e. If it was being resolved, that has come to nothing. failed
+// says that the neighbor did not answer.
+func (n *Neighbors) remove(e *entry, failed bool) {
 	n.timers.Clear(e)
 	n.cache.unplace(e)
 	delete(n.cache.entries, e.Addr)
 	if e.quietUntil.After(n.now) {
 		n.quiet.Set(e.Addr, e.quietUntil)
 	}
-	n.emit(Removed{e.Addr})
+	n.emit(Removed{Addr: e.Addr, Failed: failed})
 	if e.State == Incomplete {
 		if e.answer != nil {
 			n.counters.AdvertsDropped++
@@ -220,7 +231,7 @@ func (n *Neighbors) setStatic(ev SetStatic) {
 func (n *Neighbors) flush(static bool) {
 	for _, nb := range n.Entries() {
 		if static || nb.State != Static {
-			n.remove(n.cache.entries[nb.Addr])
+			n.remove(n.cache.entries[nb.Addr], false)
 		}
 	}
 }

@@ -14,6 +14,8 @@ type ownAddr struct {
 	// delayed has the advertisements of an anycast address that wait, by
 	// whom they answer.
 	delayed map[netip.Addr]*delayedAdvert
+	// announcement is nil if nothing is announced.
+	announcement *announcement
 }
 
 // assigned holds the interface's addresses.
@@ -60,7 +62,7 @@ func (n *Neighbors) defend(ev Defend) {
 		return
 	}
 	if e := n.cache.entries[ev.Addr]; e != nil {
-		n.remove(e) // this node is no neighbor of itself
+		n.remove(e, false) // this node is no neighbor of itself
 	}
 	s := &n.assigned
 	own := s.addrs[ev.Addr]
@@ -87,6 +89,9 @@ func (n *Neighbors) yield(a netip.Addr) {
 		n.timers.Clear(d)
 	}
 	n.assigned.delayed -= len(own.delayed)
+	if own.announcement != nil {
+		n.timers.Clear(own.announcement)
+	}
 	n.dropSource(own)
 }
 
@@ -107,7 +112,7 @@ func (n *Neighbors) dropSource(own *ownAddr) {
 			place = place.Next()
 			if _, ok := s.source(e.prompt, e.Addr); !ok {
 				n.counters.NoSource++
-				n.remove(e)
+				n.remove(e, false)
 			}
 		}
 	}
@@ -189,16 +194,16 @@ func (d *delayedAdvert) fire(n *Neighbors) {
 // the cache with entries in use and be answered threefold.
 func (d *delayedAdvert) send(n *Neighbors) {
 	if d.to.IsUnspecified() {
-		n.advertise(d.own, AllNodes, LinkAddr{})
+		n.advertise(d.own, AllNodes, LinkAddr{}, true)
 		return
 	}
 	e := n.cache.entries[d.to]
 	if e != nil && e.State != Incomplete {
-		n.advertise(d.own, d.to, e.LinkAddr)
+		n.advertise(d.own, d.to, e.LinkAddr, true)
 		return
 	}
 	if !d.linkAddr.IsZero() {
-		n.advertise(d.own, d.to, d.linkAddr)
+		n.advertise(d.own, d.to, d.linkAddr, true)
 		return
 	}
 	if e == nil {
@@ -218,14 +223,17 @@ func (n *Neighbors) sendAnswer(e *entry) {
 	own := e.answer
 	e.answer = nil
 	if own != nil && n.assigned.addrs[own.Addr] == own {
-		n.advertise(own, e.Addr, e.LinkAddr)
+		n.advertise(own, e.Addr, e.LinkAddr, true)
 	}
 }
 
-// advertise sends an advertisement of own (RFC 4861, section 7.2.4). It always
-// has the Target Link-Layer Address option, which may be left out only if the
-// solicitation came by unicast.
-func (n *Neighbors) advertise(own *ownAddr, dst netip.Addr, to LinkAddr) {
+// advertise sends an advertisement of own, solicited (RFC 4861, section 7.2.4)
+// unless it goes to a group. It always has the Target Link-Layer Address
+// option, which may be left out only if the solicitation came by unicast. Of an
+// anycast address it never overrides, nor of an optimistic one: RFC 4429,
+// section 3.3, and RFC 9131, section 6.1.2: "If the address is in the Optimistic
+// state, then the Override flag MUST NOT be set."
+func (n *Neighbors) advertise(own *ownAddr, dst netip.Addr, to LinkAddr, override bool) {
 	src := own.Addr
 	if own.Anycast {
 		// An anycast address was not to be a source (RFC 3513, section 2.6),
@@ -236,8 +244,8 @@ func (n *Neighbors) advertise(own *ownAddr, dst netip.Addr, to LinkAddr) {
 	}
 	n.emit(Send{Src: src, Dst: dst, To: to, Message: &NeighborAdvert{
 		Target:         own.Addr,
-		Solicited:      dst != AllNodes,
-		Override:       !own.Anycast && !own.Optimistic,
+		Solicited:      !dst.IsMulticast(),
+		Override:       override && !own.Anycast && !own.Optimistic,
 		TargetLinkAddr: n.cfg.LinkAddr,
 	}})
 }

@@ -55,6 +55,29 @@ type (
 	// Yield says that Addr is no longer assigned: nothing is sent for it or
 	// from it any more.
 	Yield struct{ Addr netip.Addr }
+	// Announce asks for MaxNeighborAdvertisement unsolicited advertisements of
+	// the defended Addr to the group Dst, RetransTimer apart, the first at
+	// once: to AllRouters when a global address is new (RFC 9131, section
+	// 6.1.2), to AllNodes when the link-layer address has changed (RFC 4861,
+	// section 7.2.6). It takes the place of those that are still to come, and
+	// Yield cancels them. Override is what O is; that of an anycast or
+	// optimistic address is 0 all the same.
+	Announce struct {
+		Addr, Dst netip.Addr
+		Override  bool
+	}
+	// SetLinkAddr says that the interface has another link-layer address, which
+	// messages have from now on. Each defended address that is not anycast is
+	// announced to AllNodes with Override, one after the other. A link-layer
+	// address that no node can have is ignored.
+	SetLinkAddr struct{ LinkAddr LinkAddr }
+	// ProbeRouter says that a packet would have gone to the router Addr, if it
+	// were reachable (RFC 4191, section 3.5). An UNREACHABLE entry, or one that
+	// is made for it, is solicited once, no router more often than once in a
+	// minute; one in another state says enough of the router as it is. The
+	// entry that was made is Removed as Failed after RetransTimer without an
+	// answer.
+	ProbeRouter struct{ Addr netip.Addr }
 	// SetStatic makes a permanent entry.
 	SetStatic struct {
 		Addr     netip.Addr
@@ -69,18 +92,21 @@ type (
 	SetTimers struct{ ReachableTime, RetransTimer time.Duration }
 )
 
-func (Resolve) isEvent()    {}
-func (Used) isEvent()       {}
-func (Confirm) isEvent()    {}
-func (Solicited) isEvent()  {}
-func (Advertised) isEvent() {}
-func (Heard) isEvent()      {}
-func (Defend) isEvent()     {}
-func (Yield) isEvent()      {}
-func (SetStatic) isEvent()  {}
-func (Delete) isEvent()     {}
-func (Flush) isEvent()      {}
-func (SetTimers) isEvent()  {}
+func (Resolve) isEvent()     {}
+func (Used) isEvent()        {}
+func (Confirm) isEvent()     {}
+func (Solicited) isEvent()   {}
+func (Advertised) isEvent()  {}
+func (Heard) isEvent()       {}
+func (Defend) isEvent()      {}
+func (Yield) isEvent()       {}
+func (Announce) isEvent()    {}
+func (SetLinkAddr) isEvent() {}
+func (ProbeRouter) isEvent() {}
+func (SetStatic) isEvent()   {}
+func (Delete) isEvent()      {}
+func (Flush) isEvent()       {}
+func (SetTimers) isEvent()   {}
 
 // Action is an output of Neighbors.
 type Action interface{ isAction() }
@@ -96,8 +122,13 @@ type (
 	// Changed says that an entry was made or changed state, address or
 	// IsRouter.
 	Changed struct{ Neighbor Neighbor }
-	// Removed says that the entry of Addr is gone.
-	Removed struct{ Addr netip.Addr }
+	// Removed says that the entry of Addr is gone. Failed says that it is
+	// because the neighbor did not answer, and not because it gave way to
+	// another or was removed on purpose.
+	Removed struct {
+		Addr   netip.Addr
+		Failed bool
+	}
 	// Resolved releases the packets that wait for Addr, in order, to LinkAddr.
 	Resolved struct {
 		Addr     netip.Addr

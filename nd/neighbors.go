@@ -22,6 +22,10 @@ type NeighborConfig struct {
 	DelayFirstProbeTime time.Duration // in DELAY; 0 means 5 s
 	MaxAnycastDelayTime time.Duration // before an anycast advertisement; 0 means 1 s
 
+	// MaxNeighborAdvertisement is how many unsolicited advertisements an
+	// Announce makes; 0 means 3.
+	MaxNeighborAdvertisement int
+
 	// KeepUnreachable is RFC 7048: an entry that does not answer its probes
 	// becomes UNREACHABLE, and is solicited by multicast with longer and
 	// longer pauses while packets use it. Otherwise it is deleted.
@@ -41,6 +45,13 @@ type NeighborConfig struct {
 	// MaxDelayedAdverts bounds the anycast advertisements that wait for their
 	// random delay; 0 means 1,024. Those beyond it are not delayed.
 	MaxDelayedAdverts int
+	// MaxProbedRouters bounds the routers that are probed in a minute; 0 means
+	// 256.
+	MaxProbedRouters int
+	// MaxIdleRouters is the number of routers that no packet uses whose
+	// entries never give way to others; 0 means 64. A neighbor is a router by
+	// its own word, so that without a bound it could fill the cache for good.
+	MaxIdleRouters int
 }
 
 // Random factors of ReachableTime (RFC 4861, section 10), in halves, and how
@@ -65,10 +76,13 @@ func (c NeighborConfig) withDefaults() NeighborConfig {
 	setDefault(&c.BaseReachableTime, 30*time.Second)
 	setDefault(&c.DelayFirstProbeTime, 5*time.Second)
 	setDefault(&c.MaxAnycastDelayTime, time.Second)
+	setDefault(&c.MaxNeighborAdvertisement, 3)
 	setDefault(&c.MaxEntries, 1<<16)
 	setDefault(&c.MaxIncomplete, 1<<12)
 	setDefault(&c.MaxResolveRate, 1000)
 	setDefault(&c.MaxDelayedAdverts, 1<<10)
+	setDefault(&c.MaxProbedRouters, 1<<8)
+	setDefault(&c.MaxIdleRouters, 1<<6)
 	return c
 }
 
@@ -96,6 +110,8 @@ type NeighborCounters struct {
 	// AdvertsDropped were to answer a neighbor whose link-layer address could
 	// not be found out, or gave way to a later answer to it.
 	AdvertsDropped uint64
+	// ProbesRefused were of routers beyond MaxProbedRouters.
+	ProbesRefused uint64
 }
 
 // Neighbors is the Neighbor Cache of one interface: address resolution
@@ -104,7 +120,7 @@ type NeighborCounters struct {
 //
 // Every method must be called from one goroutine at a time.
 type Neighbors struct {
-	cfg      NeighborConfig // RetransTimer and BaseReachableTime change
+	cfg      NeighborConfig // LinkAddr, RetransTimer and BaseReachableTime change
 	random   Random
 	now      time.Time
 	out      []Action
@@ -118,6 +134,9 @@ type Neighbors struct {
 	// yet, so that an entry that was deleted and is made again obeys
 	// RFC 4861, section 7.3.3. It wakes nobody.
 	quiet timerq.Queue[netip.Addr]
+	// probed has the routers that must not be probed yet (RFC 4191, section
+	// 3.5). It wakes nobody either.
+	probed timerq.Queue[netip.Addr]
 	// resolveBudget is the time to which resolutions have used up their rate.
 	resolveBudget time.Time
 
@@ -125,15 +144,16 @@ type Neighbors struct {
 	redrawAt      time.Time
 }
 
-// timer is what can be due: an *entry or a *delayedAdvert.
+// timer is what can be due: an *entry, a *delayedAdvert or an *announcement.
 type timer interface{ fire(n *Neighbors) }
 
 // NewNeighbors returns a machine with an empty cache and no addresses.
 func NewNeighbors(cfg NeighborConfig, r Random) *Neighbors {
+	cfg = cfg.withDefaults()
 	return &Neighbors{
-		cfg:      cfg.withDefaults(),
+		cfg:      cfg,
 		random:   r,
-		cache:    cache{entries: make(map[netip.Addr]*entry)},
+		cache:    cache{entries: make(map[netip.Addr]*entry), maxIdleRouters: cfg.MaxIdleRouters},
 		assigned: assigned{addrs: make(map[netip.Addr]*ownAddr)},
 	}
 }
@@ -164,11 +184,19 @@ func (n *Neighbors) Step(now time.Time, ev Event) []Action {
 		n.defend(ev)
 	case Yield:
 		n.yield(ev.Addr)
+	case Announce:
+		if own := n.assigned.addrs[ev.Addr]; own != nil && ev.Dst.IsMulticast() {
+			n.announce(own, announcement{dst: ev.Dst, override: ev.Override}, n.now)
+		}
+	case SetLinkAddr:
+		n.setLinkAddr(ev.LinkAddr)
+	case ProbeRouter:
+		n.probeRouter(ev.Addr)
 	case SetStatic:
 		n.setStatic(ev)
 	case Delete:
 		if e := n.cache.entries[ev.Addr]; e != nil {
-			n.remove(e)
+			n.remove(e, false)
 		}
 	case Flush:
 		n.flush(ev.Static)
@@ -222,8 +250,10 @@ func (n *Neighbors) fireDue(now time.Time) {
 		t.fire(n)
 	}
 	n.now = now
-	for ok := true; ok; {
-		_, _, ok = n.quiet.PopDue(now)
+	for _, q := range []*timerq.Queue[netip.Addr]{&n.quiet, &n.probed} {
+		for ok := true; ok; {
+			_, _, ok = q.PopDue(now)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func TestNDS_R05_R08_R09_ResolutionThatFails(t *testing.T) {
 	b.expect(b.do(Resolve{addr(peer), addr(hostLL)}))
 	b.expect(b.after(time.Millisecond), ns)
 	b.expect(b.after(time.Second), ns)
-	b.expect(b.after(time.Second), "removed fe80::2", "unresolved fe80::2")
+	b.expect(b.after(time.Second), "removed fe80::2 failed", "unresolved fe80::2")
 	b.expect(b.after(24 * time.Hour))
 	b.expect(b.do(Resolve{addr(peer), addr(hostLL)}), "changed fe80::2 incomplete", ns)
 }
@@ -303,7 +303,7 @@ func TestNDV_R11_SenderWithoutLinkLayerAddress(t *testing.T) {
 	b = newBench(t, NeighborConfig{})
 	b.do(solicit(peer, hostLL, hostLL, LinkAddr{}))
 	b.after(2 * time.Second)
-	b.expect(b.after(time.Second), "removed fe80::2", "unresolved fe80::2")
+	b.expect(b.after(time.Second), "removed fe80::2 failed", "unresolved fe80::2")
 	if got := b.n.Counters().AdvertsDropped; got != 1 {
 		t.Errorf("AdvertsDropped = %d", got)
 	}
@@ -349,7 +349,7 @@ func TestNUD_R05_NoProbesWithoutTraffic(t *testing.T) {
 	b.expect(b.after(time.Millisecond), "changed fe80::2 probe "+peerMAC, ns)
 	b.expect(b.after(time.Second), ns)
 	b.expect(b.after(time.Second), ns)
-	b.expect(b.after(time.Second), "removed fe80::2")
+	b.expect(b.after(time.Second), "removed fe80::2 failed")
 }
 
 // A packet that waited for the address is the first one to a STALE neighbor.
@@ -405,7 +405,7 @@ func TestNUD_R06_AnEntryMadeAgainIsNotSolicitedSooner(t *testing.T) {
 			b.expect(b.do(Resolve{addr(peer), addr(hostLL)}), "changed fe80::2 incomplete")
 			b.expect(b.after(200*time.Millisecond), ns)
 			b.expect(b.after(time.Second), ns)
-			b.expect(b.after(time.Second), "removed fe80::2", "unresolved fe80::2")
+			b.expect(b.after(time.Second), "removed fe80::2 failed", "unresolved fe80::2")
 		})
 	}
 }

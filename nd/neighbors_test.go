@@ -98,7 +98,11 @@ func describeAction(a Action) string {
 	case Changed:
 		return "changed " + describeNeighbor(a.Neighbor)
 	case Removed:
-		return fmt.Sprint("removed ", a.Addr)
+		s := fmt.Sprint("removed ", a.Addr)
+		if a.Failed {
+			s += " failed"
+		}
+		return s
 	case Resolved:
 		return fmt.Sprint("resolved ", a.Addr, " ", a.LinkAddr)
 	case Unresolved:

@@ -15,7 +15,7 @@ func (n *Neighbors) resolve(a, src netip.Addr) {
 			n.emit(Unresolved{a})
 		}
 	case e.State == Incomplete:
-		e.wanted = true
+		e.wanted, e.probing = true, false
 		n.cache.touch(e)
 	default:
 		n.use(e)
@@ -76,16 +76,16 @@ func (n *Neighbors) mayResolve(wanted bool) bool {
 	return used < burst && n.quiet.Len() < quiet
 }
 
-// solicit sends a solicitation to the neighbor, and arms the timer for what
-// follows it, if an address may be its source; an INCOMPLETE entry for which
-// there is none was removed by dropSource. The caller sees to it that the
-// neighbor may be solicited now: RFC 4861, section 7.3.3: "A node MUST NOT
+// solicit sends a solicitation to the neighbor, arms the timer for what follows
+// it, and returns true, if an address may be its source; an INCOMPLETE entry
+// for which there is none was removed by dropSource. The caller sees to it that
+// the neighbor may be solicited now: RFC 4861, section 7.3.3: "A node MUST NOT
 // send Neighbor Solicitations to the same neighbor more frequently than once
 // every RetransTimer milliseconds."
-func (n *Neighbors) solicit(e *entry) {
+func (n *Neighbors) solicit(e *entry) bool {
 	src, ok := n.assigned.source(e.prompt, e.Addr)
 	if !ok {
-		return
+		return false
 	}
 	s := Send{Src: src, Dst: SolicitedNode(e.Addr)}
 	if e.State == Probe {
@@ -100,6 +100,7 @@ func (n *Neighbors) solicit(e *entry) {
 		pause = n.backoff(e.sent)
 	}
 	n.timers.Set(e, n.now.Add(pause))
+	return true
 }
 
 // backoff is the pause after this many solicitations in UNREACHABLE
@@ -119,10 +120,11 @@ func (n *Neighbors) backoff(sent int) time.Duration {
 func (e *entry) fire(n *Neighbors) {
 	switch e.State {
 	case Incomplete:
-		if e.sent < n.cfg.MaxMulticastSolicit {
+		once := e.probing && e.answer == nil
+		if e.sent < n.cfg.MaxMulticastSolicit && !once {
 			n.solicit(e)
 		} else {
-			n.remove(e)
+			n.remove(e, true)
 		}
 	case Reachable:
 		if n.now.Before(e.reachableUntil) {
@@ -143,7 +145,7 @@ func (e *entry) fire(n *Neighbors) {
 			n.update(e, Unreachable, e.LinkAddr, e.IsRouter)
 			n.solicit(e)
 		default:
-			n.remove(e)
+			n.remove(e, true)
 		}
 	case Unreachable:
 		// RFC 7048, section 3: "If there is no IPv6 packet sent using the

@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -8,8 +9,8 @@ import (
 
 // transitions has a row for each pair of state and event: the rows of the table
 // in RFC 4861, appendix C, as its body (section 7.2.5) and RFC 7048 have it, and
-// what follows for the rest. "no" before an event means that the entry is as it
-// was and that nothing is sent.
+// what follows for the rest. The second column has the numbers of the RFCs'
+// rows; 29' is the one that RFC 7048 has in the place of 29.
 //
 // An entry has link-layer address A and, if it has one, is a router's; each
 // advertisement has the R flag the other way round. "hears B" means that a
@@ -17,7 +18,8 @@ import (
 // that a state allows.
 //
 // What comes out: the entry's state, address, and R for a router; then what is
-// sent or said, "ns*" being a solicitation by multicast.
+// sent or said, "ns*" being a solicitation by multicast and "failed" a removal
+// because nobody answered.
 const transitions = `
 event packet to send
 none        | 1   | incomplete   | changed ns*
@@ -61,12 +63,32 @@ static      |     | static A R    |
 
 event timer, N sent
 none        |     | none         |
-incomplete  | 3   | none         | removed unresolved
+incomplete  | 3   | none         | failed unresolved
 reachable   | 25  | stale A R     | changed
 stale       |     | stale A R     |
 delay       | 27  | probe A R     | changed ns
 probe       | 29' | unreachable A R | changed ns*
 unreachable | 30  | unreachable A R | ns*
+static      |     | static A R    |
+
+event timer, N sent, without UNREACHABLE
+none        |     | none         |
+incomplete  | 3   | none         | failed unresolved
+reachable   | 25  | stale A R     | changed
+stale       |     | stale A R     |
+delay       | 27  | probe A R     | changed ns
+probe       | 29  | none         | failed
+unreachable |     | unreachable A R | ns*
+static      |     | static A R    |
+
+event probe of a router
+none        |     | incomplete   | changed ns*
+incomplete  |     | incomplete   |
+reachable   |     | reachable A R |
+stale       |     | stale A R     |
+delay       |     | delay A R     |
+probe       |     | probe A R     |
+unreachable |     | unreachable A R | ns*
 static      |     | static A R    |
 
 event RA without LLA
@@ -319,6 +341,26 @@ probe       |     | none         | removed
 unreachable |     | none         | removed
 static      |     | none         | removed
 
+event our address is announced
+none        |     | none         | na
+incomplete  |     | incomplete   | na
+reachable   |     | reachable A R | na
+stale       |     | stale A R     | na
+delay       |     | delay A R     | na
+probe       |     | probe A R     | na
+unreachable |     | unreachable A R | na
+static      |     | static A R    | na
+
+event our link-layer address changes
+none        |     | none         | na
+incomplete  |     | incomplete   | na
+reachable   |     | reachable A R | na
+stale       |     | stale A R     | na
+delay       |     | delay A R     | na
+probe       |     | probe A R     | na
+unreachable |     | unreachable A R | na
+static      |     | static A R    | na
+
 event our last source is gone
 none        |     | none         |
 incomplete  |     | none         | removed unresolved
@@ -381,41 +423,46 @@ var tableEvents = map[string]func(b *bench) []string{
 		b.keepBusy()
 		return b.tableTimer()
 	},
-	"timer, N sent": func(b *bench) []string {
-		switch b.state(peer) {
-		case "incomplete", "probe":
-			b.after(2 * time.Second)
-		}
-		b.keepBusy()
-		return b.tableTimer()
+	"timer, N sent": (*bench).tableLastTimer,
+	"timer, N sent, without UNREACHABLE": func(b *bench) []string {
+		b.n.cfg.KeepUnreachable = false
+		return b.tableLastTimer()
 	},
-	"RA without LLA":              tableStep(Heard{addr(peer), LinkAddr{}, true}),
-	"RA hears A":                  tableStep(Heard{addr(peer), macA, true}),
-	"RA hears B":                  tableStep(Heard{addr(peer), macB, true}),
-	"Redirect of a host hears A":  tableStep(Heard{addr(peer), macA, false}),
-	"NS without LLA":              tableStep(solicit(peer, hostLL, hostLL, LinkAddr{})),
-	"NS hears A":                  tableStep(solicit(peer, hostLL, hostLL, macA)),
-	"NS hears B":                  tableStep(solicit(peer, hostLL, hostLL, macB)),
-	"NA S=0 O=0 without LLA":      tableAdvert("", LinkAddr{}),
-	"NA S=0 O=1 without LLA":      tableAdvert("O", LinkAddr{}),
-	"NA S=1 O=0 without LLA":      tableAdvert("S", LinkAddr{}),
-	"NA S=1 O=1 without LLA":      tableAdvert("SO", LinkAddr{}),
-	"NA S=0 O=0 hears A":          tableAdvert("", macA),
-	"NA S=0 O=1 hears A":          tableAdvert("O", macA),
-	"NA S=1 O=0 hears A":          tableAdvert("S", macA),
-	"NA S=1 O=1 hears A":          tableAdvert("SO", macA),
-	"NA S=0 O=0 hears B":          tableAdvert("", macB),
-	"NA S=0 O=1 hears B":          tableAdvert("O", macB),
-	"NA S=1 O=0 hears B":          tableAdvert("S", macB),
-	"NA S=1 O=1 hears B":          tableAdvert("SO", macB),
-	"set static to A":             tableStep(SetStatic{addr(peer), macA}),
-	"set static to B":             tableStep(SetStatic{addr(peer), macB}),
-	"delete":                      tableStep(Delete{addr(peer)}),
-	"flush":                       tableStep(Flush{}),
-	"flush with static entries":   tableStep(Flush{Static: true}),
-	"the address becomes our own": tableStep(Defend{Addr: addr(peer)}),
-	"our last source is gone":     tableStep(Yield{addr(hostLL)}),
-	"new timers":                  tableStep(SetTimers{time.Minute, time.Minute}),
+	"probe of a router": func(b *bench) []string {
+		if b.state(peer) == "unreachable" {
+			b.after(time.Second) // since the last solicitation
+		}
+		return b.do(ProbeRouter{addr(peer)})
+	},
+	"RA without LLA":                 tableStep(Heard{addr(peer), LinkAddr{}, true}),
+	"RA hears A":                     tableStep(Heard{addr(peer), macA, true}),
+	"RA hears B":                     tableStep(Heard{addr(peer), macB, true}),
+	"Redirect of a host hears A":     tableStep(Heard{addr(peer), macA, false}),
+	"NS without LLA":                 tableStep(solicit(peer, hostLL, hostLL, LinkAddr{})),
+	"NS hears A":                     tableStep(solicit(peer, hostLL, hostLL, macA)),
+	"NS hears B":                     tableStep(solicit(peer, hostLL, hostLL, macB)),
+	"NA S=0 O=0 without LLA":         tableAdvert("", LinkAddr{}),
+	"NA S=0 O=1 without LLA":         tableAdvert("O", LinkAddr{}),
+	"NA S=1 O=0 without LLA":         tableAdvert("S", LinkAddr{}),
+	"NA S=1 O=1 without LLA":         tableAdvert("SO", LinkAddr{}),
+	"NA S=0 O=0 hears A":             tableAdvert("", macA),
+	"NA S=0 O=1 hears A":             tableAdvert("O", macA),
+	"NA S=1 O=0 hears A":             tableAdvert("S", macA),
+	"NA S=1 O=1 hears A":             tableAdvert("SO", macA),
+	"NA S=0 O=0 hears B":             tableAdvert("", macB),
+	"NA S=0 O=1 hears B":             tableAdvert("O", macB),
+	"NA S=1 O=0 hears B":             tableAdvert("S", macB),
+	"NA S=1 O=1 hears B":             tableAdvert("SO", macB),
+	"set static to A":                tableStep(SetStatic{addr(peer), macA}),
+	"set static to B":                tableStep(SetStatic{addr(peer), macB}),
+	"delete":                         tableStep(Delete{addr(peer)}),
+	"flush":                          tableStep(Flush{}),
+	"flush with static entries":      tableStep(Flush{Static: true}),
+	"the address becomes our own":    tableStep(Defend{Addr: addr(peer)}),
+	"our address is announced":       tableStep(Announce{addr(hostLL), AllNodes, true}),
+	"our link-layer address changes": tableStep(SetLinkAddr{link(otherMAC)}),
+	"our last source is gone":        tableStep(Yield{addr(hostLL)}),
+	"new timers":                     tableStep(SetTimers{time.Minute, time.Minute}),
 }
 
 func tableStep(ev Event) func(*bench) []string {
@@ -448,6 +495,16 @@ func (b *bench) tableTimer() []string {
 	return b.after(at.Sub(b.now))
 }
 
+// tableLastTimer lets the deadline come that follows the last solicitation.
+func (b *bench) tableLastTimer() []string {
+	switch b.state(peer) {
+	case "incomplete", "probe":
+		b.after(2 * time.Second)
+	}
+	b.keepBusy()
+	return b.tableTimer()
+}
+
 // tableOutcome is an outcome in the words of the table.
 func (b *bench) tableOutcome(out []string) string {
 	nb, _ := b.n.Lookup(addr(peer))
@@ -466,6 +523,9 @@ func (b *bench) tableOutcome(out []string) string {
 		if strings.HasPrefix(o, "ns ") && strings.Contains(o, " to ff02::1:ff00:2") {
 			word = "ns*"
 		}
+		if strings.HasSuffix(o, " failed") {
+			word = "failed"
+		}
 		words = append(words, word)
 	}
 	return s + " | " + strings.Join(words, " ")
@@ -476,12 +536,16 @@ func (b *bench) tableOutcome(out []string) string {
 // Spec: RFC 4861, section 7.2.5, MUST, NUD-R01
 // Spec: RFC 7048, section 3, MUST, NUD-R09
 // Spec: RFC 4861, section 6.3.4, MUST, RA-R08
+// Spec: RFC 4861, section 8.3, MUST, RDR-R03
+// Spec: RFC 4861, section 8.3, MUST, RDR-R04
+// Spec: RFC 9131, section 6.1.1, SHOULD, UNA-R04
 // Spec: RFC 4861, section 7.3.1, MUST NOT, NUD-R02
 // Spec: RFC 4861, section 7.3.1, SHOULD, NUD-R03
 // Spec: RFC 4861, section 7.2.3, MUST NOT, NDV-R09
 // Spec: RFC 4861, section 7.2, MUST NOT, NDV-R10
 func TestNUD_R01_EveryStateAndEvent(t *testing.T) {
 	rows := make(map[string]string) // "state, event" to outcome
+	numbers := make(map[string]bool)
 	event := ""
 	for line := range strings.Lines(transitions) {
 		line = strings.TrimSpace(line)
@@ -502,6 +566,12 @@ func TestNUD_R01_EveryStateAndEvent(t *testing.T) {
 			t.Fatalf("odd row %q", line)
 		}
 		rows[f[0]+", "+event] = f[2] + " | " + f[3]
+		numbers[f[1]] = true
+	}
+	for no := 1; no <= 30; no++ {
+		if !numbers[strconv.Itoa(no)] {
+			t.Errorf("row %d is missing", no)
+		}
 	}
 	for state, lead := range tableStates {
 		for event, do := range tableEvents {
