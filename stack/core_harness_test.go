@@ -297,7 +297,8 @@ func (n *node) problems() (problems []string) {
 	}
 	local := map[netip.Addr]bool{}
 	for _, r := range n.core.Routes() {
-		if len(r.Owners) == 0 {
+		// A redirect that Neighbor Discovery itself brought about has none.
+		if len(r.Owners) == 0 && r.Origin != rib.Redirected {
 			bad("route %v has no owner", r.Prefix)
 		}
 		for _, o := range r.Owners {

@@ -120,6 +120,7 @@ func (c *Core) Counters() CoreCounters {
 	neighbors, routers := c.neighbors.Counters(), c.routers.Counters()
 	all.NeighborsEvicted, all.NeighborsRefused = neighbors.Evicted, neighbors.EntriesRefused
 	all.ResolutionsRefused = neighbors.ResolutionsRefused
+	all.RedirectsEvicted = c.routes.Counters().RedirectsEvicted
 	all.RoutersRefused, all.PrefixesRefused, all.RoutesRefused = routers.RoutersRefused, routers.PrefixesRefused, routers.RoutesRefused
 	return all
 }

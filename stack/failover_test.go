@@ -175,7 +175,7 @@ func TestDRS_R02_RoutersAreTriedInTurn(t *testing.T) {
 }
 
 // Spec: RFC 4861, section 7.2.5, MUST, NUD-R07
-func TestNUD_R07_RouterThatIsNoneAnyMore(t *testing.T) {
+func TestNUD_R07_TrafficLeavesARouterThatIsNoneAnyMore(t *testing.T) {
 	n := twoRouters(t, Current())
 	n.hears(peerLL, ownLL, &nd.NeighborAdvert{Target: peerLL, Solicited: true, TargetLinkAddr: peerMAC})
 	for flow := range uint32(16) {

@@ -84,50 +84,68 @@ func TestIdentityWithoutASecret(t *testing.T) {
 	}
 }
 
-// After a duplicate the next identifier is tried, within a second, and the
-// counter is to be kept; IPv6 goes on even when all of them fail.
+// duplicates makes the link-local addresses that n tries duplicates.
+func (n *node) duplicates(times int) {
+	n.t.Helper()
+	for k := range times {
+		tried := n.only(OriginLinkLocal).Prefix.Addr()
+		if want := stable("fe80::/64", uint32(k)); tried != want {
+			n.t.Fatalf("try %d: %v, want %v", k, tried, want)
+		}
+		n.run(500 * time.Millisecond)
+		n.isClaimed(tried.String())
+		n.run(time.Millisecond) // IDGEN_DELAY is as short as it may be
+	}
+}
+
+// After a duplicate the next identifier is tried; the counter of the one that
+// is unique is to be kept, and the next life begins with it.
 //
 // Spec: RFC 7217, section 6, SHOULD, IID-R08
 // Spec: RFC 7217, section 6, MAY, IID-R10
-// Spec: RFC 4862, section 5.4.5, MAY, DAD-R43
-func TestIID_R08_TheNextIdentifierIsTried(t *testing.T) {
+func TestIID_R10_TheCounterIsKept(t *testing.T) {
 	n := newNodeAs(t, stableConfig())
 	n.step(LinkUp{})
+	n.duplicates(2)
+	n.run(2 * time.Second)
+	unique := n.only(OriginLinkLocal)
+	if unique.State != Preferred || unique.Prefix.Addr() != stable("fe80::/64", 2) {
+		t.Errorf("after two duplicates: %v", unique)
+	}
 	var saved []nd.DADCounter
-	for k := range uint32(4) {
-		tried := n.only(OriginLinkLocal).Prefix.Addr()
-		if want := stable("fe80::/64", k); tried != want {
-			t.Fatalf("try %d: %v, want %v", k, tried, want)
-		}
-		n.run(1100 * time.Millisecond) // the delay at start may be over
-		n.isClaimed(tried.String())
-		n.run(time.Second) // IDGEN_DELAY
-		for _, act := range n.take() {
-			if s, ok := act.(SaveDADCounter); ok {
-				saved = append(saved, nd.DADCounter(s))
-			}
+	for _, act := range n.take() {
+		if s, ok := act.(SaveDADCounter); ok {
+			saved = append(saved, nd.DADCounter(s))
 		}
 	}
-	if n.core.IPv6Disabled() {
-		t.Error("duplicates of opaque identifiers disabled IPv6")
+	if want := (nd.DADCounter{Prefix: netip.MustParsePrefix("fe80::/64"), Counter: 2}); len(saved) == 0 || saved[len(saved)-1] != want {
+		t.Fatalf("counters to be kept: %v, want %v", saved, want)
 	}
-	if as := n.core.Addresses(); len(as) != 0 {
-		t.Errorf("addresses after four duplicates: %v", as)
-	}
-	if len(saved) == 0 || saved[len(saved)-1].Prefix != netip.MustParsePrefix("fe80::/64") {
-		t.Errorf("counters to be kept: %v", saved)
-	}
-	if len(n.core.Failures()) != 4 {
-		t.Errorf("failures: %v", n.core.Failures())
-	}
-	// The next life begins with what was kept.
 	cfg := stableConfig()
 	cfg.Identity.Counters = saved
 	next := newNodeAs(t, cfg)
 	next.step(LinkUp{})
-	if ll, want := next.only(OriginLinkLocal).Prefix.Addr(), stable("fe80::/64", saved[len(saved)-1].Counter); ll != want {
-		t.Errorf("in the next life %v, want %v", ll, want)
+	if ll := next.only(OriginLinkLocal).Prefix.Addr(); ll != unique.Prefix.Addr() {
+		t.Errorf("in the next life %v, want %v", ll, unique.Prefix.Addr())
 	}
+}
+
+// IPv6 goes on even when all identifiers fail, without another kind of them.
+//
+// Spec: RFC 4862, section 5.4.5, MAY, DAD-R43
+// Spec: RFC 7217, section 6, MUST NOT, IID-R09
+func TestDAD_R43_OpaqueDuplicatesDisableNothing(t *testing.T) {
+	n := newNodeAs(t, stableConfig())
+	n.step(LinkUp{})
+	n.duplicates(4)
+	n.run(time.Hour)
+	if n.core.IPv6Disabled() {
+		t.Error("IPv6 is disabled")
+	}
+	if as, fs := n.core.Addresses(), n.core.Failures(); len(as) != 0 || len(fs) != 4 {
+		t.Errorf("addresses %v, failures %v", as, fs)
+	}
+	n.mustAdd("2001:db8::5/64")
 }
 
 // With the knob dad_ll_failure=interface no identifier saves the interface once
@@ -141,9 +159,9 @@ func TestAllIdentifiersFailAndRFC2462Disables(t *testing.T) {
 		if n.core.IPv6Disabled() {
 			t.Fatalf("disabled after %d duplicates", k)
 		}
-		n.run(1100 * time.Millisecond)
+		n.run(500 * time.Millisecond)
 		n.isClaimed(n.only(OriginLinkLocal).Prefix.Addr().String())
-		n.run(time.Second)
+		n.run(time.Millisecond)
 	}
 	if !n.core.IPv6Disabled() {
 		t.Error("not disabled after all identifiers failed")

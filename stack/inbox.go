@@ -8,7 +8,9 @@ import (
 	"github.com/tapstack/tapstack/nd"
 )
 
-// Bounds of what may wait for the loop.
+// Bounds of what may wait for the loop. Beyond maxWaitingFrames there is room
+// for solicitations of own addresses alone, and beyond as many again for what
+// may show that an address under test is a duplicate (RFC 6583, section 7.1).
 const (
 	maxWaitingFrames  = 4096
 	maxWaitingOutputs = 4096
@@ -35,14 +37,14 @@ type inbox struct {
 	frames   []stampedFrame
 	commands []command
 	outputs  []CoreEvent
-	testing  map[netip.Addr]struct{} // addresses whose DAD is not over
+	own      map[netip.Addr]bool // our addresses; true: DAD is not over
 	closed   bool
 	lost     uint64
 	wake     chan struct{} // capacity 1
 }
 
 func newInbox() *inbox {
-	return &inbox{testing: make(map[netip.Addr]struct{}), wake: make(chan struct{}, 1)}
+	return &inbox{own: make(map[netip.Addr]bool), wake: make(chan struct{}, 1)}
 }
 
 func (b *inbox) signal() {
@@ -53,12 +55,12 @@ func (b *inbox) signal() {
 }
 
 // putFrame queues a copy of frame. When too much waits, a frame is lost,
-// unless it bears on an address that is being tested: a duplicate must be
-// found under any load.
+// unless it bears on an own address: a duplicate must be found, and an address
+// defended, under any load.
 func (b *inbox) putFrame(at time.Time, frame []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.frames) >= maxWaitingFrames && !(len(b.frames) < 2*maxWaitingFrames && b.isEvidence(frame)) {
+	if waiting := len(b.frames); waiting >= maxWaitingFrames && waiting >= b.roomFor(frame) {
 		b.lost++
 		return
 	}
@@ -66,38 +68,47 @@ func (b *inbox) putFrame(at time.Time, frame []byte) {
 	b.signal()
 }
 
-// isEvidence reports whether frame can fail the DAD of one of our addresses.
-func (b *inbox) isEvidence(frame []byte) bool {
+// roomFor returns how many frames may wait with this one among them.
+func (b *inbox) roomFor(frame []byte) int {
 	p, ok := parseControl(frame)
 	if !ok {
-		return false
+		return maxWaitingFrames
 	}
 	m, err := nd.Parse(nd.Header{Src: p.src, Dst: p.dst, From: p.from}, p.hopLimit, p.message)
 	if err != nil {
-		return false
+		return maxWaitingFrames
 	}
 	var target netip.Addr
+	evidence := true
 	switch m := m.(type) {
 	case *nd.NeighborAdvert:
 		target = m.Target
 	case *nd.NeighborSolicit:
-		if p.src.IsUnspecified() {
-			target = m.Target
-		}
+		target, evidence = m.Target, p.src.IsUnspecified()
 	}
-	_, testing := b.testing[target]
-	return testing
+	testing, own := b.own[target]
+	_, solicit := m.(*nd.NeighborSolicit)
+	switch {
+	case testing && evidence:
+		return 3 * maxWaitingFrames
+	case own && !testing && solicit:
+		return 2 * maxWaitingFrames
+	}
+	return maxWaitingFrames
 }
 
-// setTesting notes whether an address is being tested.
-func (b *inbox) setTesting(a netip.Addr, testing bool) {
+// setOwn notes that a is an own address, and whether it is being tested.
+func (b *inbox) setOwn(a netip.Addr, testing bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if testing {
-		b.testing[a] = struct{}{}
-	} else {
-		delete(b.testing, a)
-	}
+	b.own[a] = testing
+}
+
+// forget notes that a is no own address any more.
+func (b *inbox) forget(a netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.own, a)
 }
 
 // putCommand queues a command and reports false if the loop has ended.

@@ -242,19 +242,17 @@ func (l *loop) notify(ev Event) {
 	ev.Interface = i.name
 	switch ev.Type {
 	case AddressTentative:
-		i.inbox.setTesting(ev.Address, true)
+		i.inbox.setOwn(ev.Address, true)
 	case AddressAssigned:
-		if ev.State != Optimistic.String() {
-			i.inbox.setTesting(ev.Address, false)
-		}
+		i.inbox.setOwn(ev.Address, ev.State == Optimistic.String())
 		i.log.Debug("address assigned", "address", ev.Address, "state", ev.State)
 	case AddressRemoved:
-		i.inbox.setTesting(ev.Address, false)
+		i.inbox.forget(ev.Address)
 		i.log.Debug("address removed", "address", ev.Address, "reason", ev.Reason)
 	case AddressDuplicate:
 		// RFC 4862, section 5.4.5: the node SHOULD log a system management
 		// error.
-		i.inbox.setTesting(ev.Address, false)
+		i.inbox.forget(ev.Address)
 		i.log.Error("duplicate address", "address", ev.Address, "in_use_by", ev.LinkAddr, "evidence", ev.Reason)
 	case AddressConflict:
 		i.log.Warn("another node advertises an assigned address", "address", ev.Address, "link_address", ev.LinkAddr)

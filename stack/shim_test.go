@@ -180,25 +180,43 @@ func TestNeighborViewUnderChange(t *testing.T) {
 	}
 }
 
-// A frame that bears on an address under test is kept when others are lost.
+// What bears on an own address is kept when other frames are lost: a
+// solicitation that it must answer, and before that what may show it to be a
+// duplicate.
 //
 // Spec: RFC 4862, section 5.4, DER, DAD-R38
-func TestDAD_R38_EvidenceIsNotDroppedForLoad(t *testing.T) {
+// Spec: RFC 6583, section 7.1, REC, CACHE-R02
+func TestDAD_R38_FramesOfOwnAddressesAreNotDroppedForLoad(t *testing.T) {
 	b := newInbox()
-	a, other := netip.MustParseAddr("2001:db8::5"), netip.MustParseAddr("2001:db8::6")
-	b.setTesting(a, true)
-	solicit := ndFrame(peerMAC, peerLL, nd.SolicitedNode(a), &nd.NeighborSolicit{Target: a})
-	for range maxWaitingFrames + 10 {
-		b.putFrame(time.Time{}, solicit)
+	testing, assigned, other := netip.MustParseAddr("2001:db8::5"), netip.MustParseAddr("2001:db8::6"), netip.MustParseAddr("2001:db8::7")
+	b.setOwn(testing, true)
+	b.setOwn(assigned, false)
+	solicit := func(target netip.Addr) []byte {
+		return ndFrame(peerMAC, peerLL, nd.SolicitedNode(target), &nd.NeighborSolicit{Target: target})
 	}
-	b.putFrame(time.Time{}, ndFrame(peerMAC, peerLL, nd.AllNodes, claim(other)))
-	evidence := ndFrame(peerMAC, peerLL, nd.AllNodes, claim(a))
-	b.putFrame(time.Time{}, evidence)
-	frames, _, _ := b.take()
-	if len(frames) != maxWaitingFrames+1 || string(frames[len(frames)-1].frame) != string(evidence) {
-		t.Errorf("%d frames wait, or the evidence was lost", len(frames))
+	evidence := ndFrame(peerMAC, peerLL, nd.AllNodes, claim(testing))
+	for _, flood := range []struct {
+		what  string
+		frame []byte
+		kept  int
+	}{
+		{"of what another node is asked", solicit(other), maxWaitingFrames},
+		{"of what an address under test is asked, which it does not answer", solicit(testing), 0},
+		{"of advertisements of an assigned address", ndFrame(peerMAC, peerLL, nd.AllNodes, claim(assigned)), 0},
+		{"of what an assigned address is asked", solicit(assigned), maxWaitingFrames},
+		{"of evidence", evidence, maxWaitingFrames},
+		{"of what an assigned address is asked, after that", solicit(assigned), 0},
+	} {
+		before, lost := len(b.frames), b.lostFrames()
+		for range maxWaitingFrames + 10 {
+			b.putFrame(time.Time{}, flood.frame)
+		}
+		if kept := len(b.frames) - before; kept != flood.kept || b.lostFrames()-lost != uint64(maxWaitingFrames+10-kept) {
+			t.Errorf("a flood %s: %d frames kept, want %d; %d counted as lost", flood.what, kept, flood.kept, b.lostFrames()-lost)
+		}
 	}
-	if b.lostFrames() != 11 {
-		t.Errorf("%d frames lost, want 11", b.lostFrames())
+	b.forget(testing)
+	if room := b.roomFor(evidence); room != maxWaitingFrames {
+		t.Errorf("room for %d frames about an address that is gone", room)
 	}
 }
