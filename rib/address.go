@@ -108,7 +108,7 @@ func (t *Table) replaceSource(addr netip.Addr, old, now address) {
 func (t *Table) holdByAddress(p netip.Prefix, owner Owner) *route {
 	r := t.find(onLinkKey(p))
 	if r == nil {
-		r = &route{Key: onLinkKey(p)}
+		r = t.newRoute(onLinkKey(p))
 	}
 	r.addresses++
 	t.publish(r, owner)

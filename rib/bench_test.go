@@ -68,7 +68,7 @@ func BenchmarkNextHop(b *testing.B) {
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
-					if _, ok := s.NextHop(dsts[i], uint32(i)); !ok {
+					if _, ok := s.NextHop([16]byte{}, dsts[i], uint32(i)); !ok {
 						b.Fatalf("no route to %v", netip.AddrFrom16(dsts[i]))
 					}
 					if i++; i == working {
@@ -152,7 +152,7 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 	dst := netip.MustParseAddr("2001:db8:1::5")
 	own := numbered(7)
 	for name, f := range map[string]func(){
-		"NextHop":  func() { s.NextHop(dsts[0], 1) },
+		"NextHop":  func() { s.NextHop([16]byte{}, dsts[0], 1) },
 		"Local":    func() { s.Local(own.As16()) },
 		"Lookup":   func() { s.Lookup(dst) },
 		"Source":   func() { s.Source(dst) },

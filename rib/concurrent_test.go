@@ -32,7 +32,7 @@ func TestSnapshotsAreReadWhileTheTableChanges(t *testing.T) {
 					return
 				}
 				s.Source(elsewhere)
-				s.NextHop(elsewhere.As16(), 1)
+				s.NextHop(global1.As16(), elsewhere.As16(), 1)
 			}
 		})
 	}

@@ -27,7 +27,7 @@
 //	}
 //	// fe80::/64 on-link [address fe80::1]
 //	// fe80::1/128 local [address fe80::1]
-//	hop, ok := t.Snapshot().NextHop(dst, flow)
+//	hop, ok := t.Snapshot().NextHop(src, dst, flow)
 //
 // It does not know multicast routes (the next hop of a group is the group
 // itself, on-link, without any lookup), whether a gateway can be reached,

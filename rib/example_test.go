@@ -63,7 +63,7 @@ func ExampleSnapshot() {
 	snapshot := table.Snapshot()
 	for _, dst := range []string{"2001:db8:5::1", "fe80::7", "2001:db8::1"} {
 		addr := netip.MustParseAddr(dst)
-		hop, _ := snapshot.NextHop(addr.As16(), 0)
+		hop, _ := snapshot.NextHop([16]byte{}, addr.As16(), 0)
 		source, _ := snapshot.Source(addr)
 		fmt.Println(dst, "via", netip.AddrFrom16(hop.Addr), "from", source, "local", hop.Local)
 	}

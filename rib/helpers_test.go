@@ -107,7 +107,7 @@ func wantHop(t *testing.T, table *rib.Table, dst netip.Addr, want string) {
 }
 
 func hop(s *rib.Snapshot, dst netip.Addr, flow uint32) string {
-	h, ok := s.NextHop(dst.As16(), flow)
+	h, ok := s.NextHop([16]byte{}, dst.As16(), flow)
 	switch {
 	case !ok:
 		return "none"

@@ -7,10 +7,11 @@ import (
 	"slices"
 )
 
-// route is what the table alone knows of one route: who holds it. Its Key
-// never changes, so that snapshots may point at it.
+// route is what the table alone knows of one route: who holds it. Its Key and
+// order never change, so that snapshots may point at it.
 type route struct {
 	Key
+	order uint64 // 1 for the first route that came into being, and so on
 	// addresses counts the assigned addresses that hold the route. Which ones
 	// they are is in their own records, so an address cannot let go of what
 	// it does not hold; a set of 100,000 of them here would be much larger.

@@ -2,7 +2,6 @@ package rib
 
 import (
 	"math"
-	"math/bits"
 	"net/netip"
 
 	"github.com/gaissmai/bart"
@@ -17,6 +16,10 @@ import (
 type Snapshot struct {
 	prefixes         *bart.Table[members]
 	sources          sources
+	reach            *bart.Table[reach]      // nil: nothing is known
+	announcers       *bart.Table[announcer]  // nil: there are none
+	redirects        *bart.Table[exceptions] // nil: there are none
+	typeA            bool
 	onLinkAssumption bool
 }
 
@@ -24,6 +27,11 @@ type Snapshot struct {
 type Hop struct {
 	Addr  [16]byte // the neighbor: a gateway, or the destination itself
 	Local bool     // the destination is an address of this interface
+	// Skipped is the best of the routers that would have been used but failed,
+	// if HasSkipped: "the host SHOULD probe each such router" (RFC 4191,
+	// section 3.5). Snapshot.Skipped returns all of them.
+	HasSkipped bool
+	Skipped    [16]byte
 }
 
 // assumed is the route of RFC 2461, section 5.2: all is on-link for want of a
@@ -34,27 +42,70 @@ var (
 	lowestBit128 = [16]byte{15: 1}
 )
 
-// NextHop returns where a packet to dst goes (RFC 4861, section 5.2): by the
-// longest prefix, then the lowest metric, then the highest preference. Among
-// routers that tie then, dst and flow choose (RFC 4311, section 2): the same
-// two always choose the same router of the same set. flow is best a keyed hash,
-// so that nobody outside can tell the choice.
+// NextHop returns where a packet from src to dst goes (RFC 4861, section 5.2).
+// A redirect decides first. Else it is the longest prefix, then the lowest
+// metric, then the highest preference; but among default routers those that
+// announced the prefix of src come first (RFC 8028, section 3.2). Routers that
+// failed are passed over, for others with the same prefix and then for shorter
+// prefixes, as long as there is one that has not (RFC 4191, section 3.2).
+//
+// Among routers that tie then, dst and flow choose (RFC 4311, section 2): the
+// same two always choose the same router of the same set, and who was not
+// chosen may fail or come back without moving them. flow is best a keyed hash,
+// so that nobody outside can tell the choice. A zero src is a source that is
+// not known yet. A host of type A chooses by RFC 4861, section 6.3.6: see
+// Config.TypeA.
 //
 // It is false if there is no route: RFC 5942, section 4(4), forbids to take
 // dst for a neighbor then.
-func (s *Snapshot) NextHop(dst [16]byte, flow uint32) (Hop, bool) {
+func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (Hop, bool) {
+	if s.redirects != nil {
+		if to, ok := s.redirected(src, dst); ok {
+			return Hop{Addr: to}, true
+		}
+	}
 	ms := s.find(dst)
 	if len(ms) == 0 {
 		return Hop{}, false
 	}
 	m := &ms[0]
-	if len(ms) > 1 {
-		m = &ms[ms.choose(dst, flow)]
+	switch {
+	case len(ms) == 1 || m.origin == Local:
+	case s.typeA:
+		m = s.stick(ms)
+	default:
+		m = s.choice(src, dst).pick(ms, hash(dst, flow)>>32, false)
 	}
-	if m.gateway() {
-		return Hop{Addr: m.nextHop}, true
+	if !s.typeA && s.failed(m) {
+		return s.detour(m, ms, src, dst, flow), true
 	}
-	return Hop{Addr: dst, Local: m.origin == Local}, true
+	return m.hop(dst), true
+}
+
+// IsFirstHop reports whether packets from src, which may be zero, to dst go to
+// router now, be it those of some flows alone: whether it is "the current
+// first-hop router" of RFC 4861, section 8.1.
+func (s *Snapshot) IsFirstHop(src, dst, router netip.Addr) bool {
+	if !dst.Is6() || !router.Is6() || src.IsValid() && !src.Is6() {
+		return false
+	}
+	var from [16]byte
+	if src.IsValid() {
+		from = src.As16()
+	}
+	if s.redirects != nil {
+		if to, ok := s.redirected(from, dst.As16()); ok {
+			return to == router.As16() && to != dst.As16()
+		}
+	}
+	ms := s.find(dst.As16())
+	switch {
+	case len(ms) == 0 || ms[0].origin == Local:
+		return false
+	case s.typeA:
+		return s.stick(ms).leadsTo(router.As16())
+	}
+	return s.shared(ms, from, dst.As16(), router.As16())
 }
 
 // Local reports whether dst is an assigned address.
@@ -63,8 +114,9 @@ func (s *Snapshot) Local(dst [16]byte) bool {
 	return len(ms) > 0 && ms[0].origin == Local
 }
 
-// Lookup returns the best route to dst; of routers that tie, one of them. Its
-// owners and its end are not in a snapshot: they are zero. Interfaces compare
+// Lookup returns the best route to dst, whether its router can be reached or
+// not, and redirects apart; of routers that tie, one of them. Its owners and
+// its end are not in a snapshot: they are zero. Interfaces compare
 // their routes by prefix length, metric and preference.
 func (s *Snapshot) Lookup(dst netip.Addr) (Route, bool) {
 	if !dst.Is6() {
@@ -100,7 +152,16 @@ func (s *Snapshot) Source(dst netip.Addr) (netip.Addr, bool) {
 	if s.IsSource(dst) {
 		return dst, true
 	}
-	return s.sources.best(dst)
+	// Rule 5.5 needs the next hop, which may depend on the source: it is that
+	// of a packet whose source is not known yet. NextHop then prefers routers
+	// that announced the prefix of the source, so it comes to one of them.
+	var announced []prefix
+	if s.announcers != nil && !s.sources.rfc3484 {
+		if hop, ok := s.NextHop([16]byte{}, dst.As16(), 0); ok {
+			announced = s.announced(hop.Addr)
+		}
+	}
+	return s.sources.best(dst, announced)
 }
 
 // find returns the routes of the longest prefix of dst, none if there is no
@@ -128,21 +189,3 @@ func (s *Snapshot) find(dst [16]byte) members {
 }
 
 func isLinkLocal(a [16]byte) bool { return a[0] == 0xfe && a[1]&0xc0 == 0x80 }
-
-// choose returns the index of the route for dst and flow among the best.
-func (ms members) choose(dst [16]byte, flow uint32) int {
-	n := 1
-	for n < len(ms) && ms[n].ties(&ms[0]) {
-		n++
-	}
-	b := bitsFrom(dst)
-	const odd1, odd2 = 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f
-	h := b.hi*odd1 ^ bits.RotateLeft64(b.lo*odd2, 29) ^ uint64(flow)*odd1
-	h = (h ^ h>>32) * odd2
-	return int(h >> 32 * uint64(n) >> 32)
-}
-
-// ties reports whether both are gateways of the same metric and preference.
-func (m *member) ties(o *member) bool {
-	return m.gateway() && o.gateway() && m.metric == o.metric && m.preference == o.preference
-}

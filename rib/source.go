@@ -4,10 +4,12 @@ import "net/netip"
 
 // sources are the candidate sources of an interface (RFC 6724, section 4),
 // immutable. They are sorted into classes: the members of one class differ
-// in nothing that rules 2 to 7 look at, so rule 8 alone decides among them, by
-// a walk down a trie. There are few classes, however many addresses.
+// in nothing that rules 2 to 7 look at, but for rule 5.5, which asks for a few
+// prefixes. So rule 8 alone decides among those within one of them, or among
+// all, by a walk down a trie. There are few classes, however many addresses.
 type sources struct {
 	rfc3484 bool
+	labels  labels
 	trees   []tree
 }
 
@@ -16,7 +18,7 @@ type tree struct {
 	root  *node
 }
 
-// class is all that rules 2 to 7 see of an address, and the length of its
+// class is all that rules 2 to 7, but for 5.5, see of an address, and the length of its
 // prefix, at which rule 8 stops counting.
 type class struct {
 	scope      uint8
@@ -29,7 +31,7 @@ type class struct {
 func (s sources) classOf(addr netip.Addr, ev Assign) class {
 	c := class{
 		scope: scope(addr),
-		label: s.label(addr),
+		label: s.labels.of(addr),
 		// RFC 4429, section 2.1: "Implementations should treat an address in
 		// state Optimistic as if it were in state Deprecated."
 		deprecated: ev.Deprecated && !alwaysPreferred(addr) || ev.Optimistic,
@@ -46,21 +48,25 @@ func (s sources) classOf(addr netip.Addr, ev Assign) class {
 	return c
 }
 
-// best returns the address that rules 2, 3, 6, 7 and 8 put first, and of what
-// ties then, the one assigned first.
-func (s sources) best(dst netip.Addr) (netip.Addr, bool) {
+// best returns the address that rules 2, 3, 5.5, 6, 7 and 8 put first, and of
+// what ties then, the one assigned first. announced are the prefixes of the
+// next hop for dst.
+func (s sources) best(dst netip.Addr, announced []prefix) (netip.Addr, bool) {
 	var (
 		winner     candidate
 		winnerRank rank
 		winnerLen  = -1
 	)
-	d, dScope, dLabel := bitsOf(dst), scope(dst), s.label(dst)
+	d, dScope, dLabel := bitsOf(dst), scope(dst), s.labels.of(dst)
 	for _, t := range s.trees {
-		r := s.rank(t.class, dScope, dLabel)
+		c, n := t.root.longestWithin(announced, d, int(t.class.prefixLen))
+		r := s.rank(t.class, dScope, dLabel, n >= 0)
 		if winnerLen >= 0 && r < winnerRank {
 			continue
 		}
-		c, n := t.root.longest(d, int(t.class.prefixLen))
+		if n < 0 {
+			c, n = t.root.longest(d, int(t.class.prefixLen))
+		}
 		if r > winnerRank || n > winnerLen || n == winnerLen && c.order < winner.order {
 			winner, winnerRank, winnerLen = c, r, n
 		}
@@ -69,10 +75,11 @@ func (s sources) best(dst netip.Addr) (netip.Addr, bool) {
 }
 
 // rank is the place of a class before a destination; the highest is the best.
-// Each rule has bits of its own, the first rule the highest.
+// Each rule has bits of its own, the first rule the highest. Of a class, those
+// addresses have a place of their own that are within an announced prefix.
 type rank uint16
 
-func (s sources) rank(c class, dstScope, dstLabel uint8) rank {
+func (s sources) rank(c class, dstScope, dstLabel uint8, announced bool) rank {
 	var r rank
 	// Rule 2: prefer appropriate scope: the smallest that reaches the
 	// destination, else the largest.
@@ -83,6 +90,7 @@ func (s sources) rank(c class, dstScope, dstLabel uint8) rank {
 	}
 	rule := func(better bool) { r = r<<1 | rank(b2i(better)) }
 	rule(!c.deprecated)            // Rule 3: avoid deprecated addresses.
+	rule(announced)                // Rule 5.5: prefer a prefix advertised by the next hop.
 	rule(c.label == dstLabel)      // Rule 6: prefer matching label.
 	rule(c.temporary != s.rfc3484) // Rule 7: temporary; RFC 3484: public.
 	return r
@@ -141,46 +149,3 @@ var (
 	siteLocalUnicast = netip.MustParsePrefix("fec0::/10")
 	ipv4Compatible   = netip.MustParsePrefix("::/96")
 )
-
-// policy is a row of a policy table, without the precedence: that is for the
-// choice of destinations.
-type policy struct {
-	prefix netip.Prefix
-	label  uint8
-}
-
-// The default policy tables, the longest prefixes first.
-var (
-	policy6724 = []policy{ // RFC 6724, section 2.1
-		{netip.MustParsePrefix("::1/128"), 0},
-		{netip.MustParsePrefix("::ffff:0:0/96"), 4},
-		{netip.MustParsePrefix("::/96"), 3},
-		{netip.MustParsePrefix("2001::/32"), 5},
-		{netip.MustParsePrefix("2002::/16"), 2},
-		{netip.MustParsePrefix("3ffe::/16"), 12},
-		{netip.MustParsePrefix("fec0::/10"), 11},
-		{netip.MustParsePrefix("fc00::/7"), 13},
-		{netip.MustParsePrefix("::/0"), 1},
-	}
-	policy3484 = []policy{ // RFC 3484, section 2.1
-		{netip.MustParsePrefix("::1/128"), 0},
-		{netip.MustParsePrefix("::ffff:0:0/96"), 4},
-		{netip.MustParsePrefix("::/96"), 3},
-		{netip.MustParsePrefix("2002::/16"), 2},
-		{netip.MustParsePrefix("::/0"), 1},
-	}
-)
-
-// label returns Label(a).
-func (s sources) label(a netip.Addr) uint8 {
-	table := policy6724
-	if s.rfc3484 {
-		table = policy3484
-	}
-	for _, row := range table {
-		if row.prefix.Contains(a) {
-			return row.label
-		}
-	}
-	panic("rib: ::/0 contains every IPv6 address")
-}

@@ -27,7 +27,15 @@ type Table struct {
 	assigned  uint64 // how often an address was assigned so far
 	sources   sources
 	timers    timerq.Queue[timer]
-	snapshot  *Snapshot // nil: to be made when asked for
+	created   uint64 // how many routes came into being so far
+	gateways  gateways
+
+	announcers *bart.Table[announcer] // persistent; nil: none
+	announced  int                    // prefixes of all announcers
+	redirects  redirects
+
+	counters Counters
+	snapshot *Snapshot // nil: to be made when asked for
 }
 
 // timer is the lifetime of one owner's hold on a route.
@@ -38,14 +46,23 @@ type timer struct {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	if cfg.MaxRoutes <= 0 {
-		cfg.MaxRoutes = 1 << 20
-	}
+	setDefault(&cfg.MaxRoutes, 1<<20)
+	setDefault(&cfg.MaxAnnouncements, 1024)
+	setDefault(&cfg.MaxRedirects, 1024)
+	setDefault(&cfg.RedirectLifetime, 10*time.Minute)
 	return &Table{
 		cfg:       cfg,
 		prefixes:  new(bart.Table[members]),
 		addresses: make(map[[16]byte]address),
-		sources:   sources{rfc3484: cfg.RFC3484},
+		sources:   sources{rfc3484: cfg.RFC3484, labels: cfg.labels()},
+		gateways:  gateways{uses: make(map[[16]byte]int)},
+		redirects: newRedirects(),
+	}
+}
+
+func setDefault[N int | time.Duration](n *N, otherwise N) {
+	if *n <= 0 {
+		*n = otherwise
 	}
 }
 
@@ -62,6 +79,18 @@ func (t *Table) Step(now time.Time, ev Event) []Action {
 		t.add(ev)
 	case Remove:
 		t.remove(ev.Key, ev.Owner)
+	case Reach:
+		t.reach(ev.Addr, ev.State)
+	case Announce:
+		t.announce(ev.Router, ev.Prefix)
+	case Renounce:
+		t.renounce(ev.Router, ev.Prefix)
+	case Redirect:
+		t.redirect(ev)
+	case Unredirect:
+		t.unredirect(ev.Target.WithZone(""))
+	case FlushRedirects:
+		t.endRedirects(t.redirects.all())
 	}
 	return t.take()
 }
@@ -73,10 +102,20 @@ func (t *Table) Advance(now time.Time) []Action {
 }
 
 // Deadline returns when the next lifetime ends.
-func (t *Table) Deadline() (time.Time, bool) { return t.timers.Next() }
+func (t *Table) Deadline() (time.Time, bool) {
+	at, ok := t.timers.Next()
+	if end, any := t.redirects.ends.Next(); any && (!ok || end.Before(at)) {
+		return end, true
+	}
+	return at, ok
+}
+
+// Counters returns the counters.
+func (t *Table) Counters() Counters { return t.counters }
 
 // Routes lists all routes with their owners, ordered by prefix (address, then
-// the longest first), metric, preference (the highest first) and next hop.
+// the longest first), metric, preference (the highest first) and next hop; the
+// redirects of an address after its routes, ordered by source.
 func (t *Table) Routes() []Route {
 	byAddress := t.addressOwners()
 	routes := make([]Route, 0, t.size+len(t.addresses))
@@ -93,7 +132,10 @@ func (t *Table) Routes() []Route {
 			routes = append(routes, r)
 		}
 	}
-	// The members of a prefix are in order already.
+	for _, k := range t.redirects.all() {
+		routes = append(routes, t.redirects.view(k))
+	}
+	// The members of a prefix are in order already, and so are the redirects.
 	slices.SortStableFunc(routes, func(a, b Route) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()))
 	})
@@ -104,7 +146,11 @@ func (t *Table) Routes() []Route {
 // view shares everything with the table.
 func (t *Table) Snapshot() *Snapshot {
 	if t.snapshot == nil {
-		t.snapshot = &Snapshot{prefixes: t.prefixes, sources: t.sources, onLinkAssumption: t.cfg.OnLinkAssumption}
+		t.snapshot = &Snapshot{
+			prefixes: t.prefixes, sources: t.sources, reach: t.gateways.reach,
+			announcers: t.announcers, redirects: t.redirects.table,
+			typeA: t.cfg.TypeA, onLinkAssumption: t.cfg.OnLinkAssumption,
+		}
 	}
 	return t.snapshot
 }
@@ -143,7 +189,12 @@ func (t *Table) fresh(k Key) *route {
 	if t.size >= t.cfg.MaxRoutes || len(ms) >= maxPerPrefix {
 		return nil
 	}
-	return &route{Key: k}
+	return t.newRoute(k)
+}
+
+func (t *Table) newRoute(k Key) *route {
+	t.created++
+	return &route{Key: k, order: t.created}
 }
 
 func (t *Table) remove(k Key, o Owner) {
@@ -167,8 +218,17 @@ func (t *Table) expire(now time.Time) {
 		t.now = now
 	}
 	for {
-		due, at, ok := t.timers.PopDue(t.now)
-		if !ok {
+		end, redirected := t.redirects.ends.Next()
+		until := t.now
+		if redirected && end.Before(until) {
+			until = end
+		}
+		due, at, ok := t.timers.PopDue(until)
+		switch {
+		case !ok && redirected && !end.After(t.now):
+			t.popRedirect(t.now)
+			continue
+		case !ok:
 			return
 		}
 		r := due.route
@@ -203,6 +263,9 @@ func (t *Table) publish(r *route, owner Owner) {
 	t.put(r.Prefix, ms.with(m))
 	if i < 0 {
 		t.size++
+		if r.NextHop.IsValid() {
+			t.holdGateway(r.NextHop)
+		}
 		t.emit(Added{t.view(r, owner)})
 	}
 }
@@ -217,6 +280,9 @@ func (t *Table) unpublish(r *route, last Route) {
 	ms, _ := t.prefixes.Get(r.Prefix)
 	t.put(r.Prefix, ms.without(r))
 	t.size--
+	if r.NextHop.IsValid() {
+		t.releaseGateway(r.NextHop)
+	}
 	t.emit(Removed{last})
 }
 

@@ -77,6 +77,47 @@ func (n *node) longest(d bits128, limit int) (candidate, int) {
 	}
 }
 
+// longestWithin is longest among the addresses that are within one of prefixes;
+// it returns -1 if none is.
+func (n *node) longestWithin(prefixes []prefix, d bits128, limit int) (best candidate, bits int) {
+	bits = -1
+	for _, p := range prefixes {
+		below := n.within(p)
+		if below == nil {
+			continue
+		}
+		c, common := below.longest(d, limit)
+		if common > bits || common == bits && c.order < best.order {
+			best, bits = c, common
+		}
+	}
+	return best, bits
+}
+
+// within returns the node that stands for the addresses of p, nil if there are
+// none.
+func (n *node) within(p prefix) *node {
+	for {
+		if n.first.addr.common(p.addr) < min(int(n.bit), p.bits) {
+			return nil
+		}
+		if int(n.bit) >= p.bits {
+			return n
+		}
+		n = n.child[p.addr.bit(n.bit)]
+	}
+}
+
+// prefix is a prefix as numbers.
+type prefix struct {
+	addr bits128
+	bits int
+}
+
+func prefixOf(p netip.Prefix) prefix { return prefix{bitsOf(p.Addr()), p.Bits()} }
+
+func (p prefix) contains(a bits128) bool { return p.addr.common(a) >= p.bits }
+
 // bits128 is an address as two numbers.
 type bits128 struct{ hi, lo uint64 }
 

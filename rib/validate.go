@@ -16,6 +16,9 @@ var (
 	ErrLifetime   = errors.New("rib: negative lifetime")
 )
 
+// ErrRedirect is what ValidateRedirect wraps.
+var ErrRedirect = errors.New("rib: no redirect")
+
 var (
 	linkLocalUnicast = netip.MustParsePrefix("fe80::/10")
 	linkLocalPrefix  = netip.MustParsePrefix("fe80::/64")
@@ -39,6 +42,27 @@ func Validate(ev Add) error {
 		return fmt.Errorf("%w %d", ErrPreference, ev.Preference)
 	case ev.Lifetime < 0:
 		return fmt.Errorf("%w %v", ErrLifetime, ev.Lifetime)
+	}
+	return nil
+}
+
+// ValidateRedirect says why a Table would ignore ev, whatever it knows: nil, or
+// an error that is ErrRedirect. The target needs no on-link prefix: "Part of
+// the semantics of the Redirect message is that the Target Address is on-link"
+// (RFC 4861, section 8.1).
+func ValidateRedirect(ev Redirect) error {
+	bad := func(a netip.Addr, why string) error { return fmt.Errorf("%w: %v %s", ErrRedirect, a, why) }
+	switch {
+	case !isUnicast(ev.Dst) || ev.Dst.IsLoopback():
+		return bad(ev.Dst, "is no unicast destination")
+	case ev.Target != ev.Dst && !isRouter(ev.Target):
+		return bad(ev.Target, "is neither the destination nor the address of a router")
+	case ev.Target != ev.Dst && ev.Dst.IsLinkLocalUnicast():
+		return bad(ev.Dst, "is link-local: no router leads there")
+	case ev.Src.IsValid() && !isUnicast(ev.Src):
+		return bad(ev.Src, "is no unicast source")
+	case ev.From.IsValid() && !isRouter(ev.From):
+		return bad(ev.From, "is not the address of a router")
 	}
 	return nil
 }

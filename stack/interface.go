@@ -441,7 +441,7 @@ func (i *Interface) routeTo(dst, src netip.Addr) (r RouteResult, err error) {
 	if dst.IsMulticast() {
 		return r, nil
 	}
-	hop, ok := snapshot.NextHop(dst.As16(), 0)
+	hop, ok := snapshot.NextHop(r.Source.As16(), dst.As16(), 0)
 	if !ok {
 		return r, syscall.ENETUNREACH
 	}

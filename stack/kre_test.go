@@ -79,7 +79,7 @@ func TestKRE_3_NoRouteBecauseOfATentativeAddress(t *testing.T) {
 		}
 	}
 	for _, dst := range []string{"2001:db8::5", "2001:db8::6", "fe80::5", "fe80::6"} {
-		if hop, ok := n.core.Snapshot().NextHop(netip.MustParseAddr(dst).As16(), 0); ok {
+		if hop, ok := n.core.Snapshot().NextHop([16]byte{}, netip.MustParseAddr(dst).As16(), 0); ok {
 			t.Errorf("%s has the next hop %v", dst, netip.AddrFrom16(hop.Addr))
 		}
 	}
@@ -94,7 +94,7 @@ func TestKRE_3_OwnerOfTheDuplicateStaysReachable(t *testing.T) {
 	owner := netip.MustParseAddr("2001:db8::5")
 	reach := func(when string) {
 		t.Helper()
-		hop, ok := n.core.Snapshot().NextHop(owner.As16(), 0)
+		hop, ok := n.core.Snapshot().NextHop([16]byte{}, owner.As16(), 0)
 		if !ok || hop.Local || netip.AddrFrom16(hop.Addr) != owner {
 			t.Errorf("%s the owner is not an on-link neighbor: %+v %v", when, hop, ok)
 		}

@@ -41,7 +41,7 @@ func (i *Interface) output(p *netstack.Packet) error {
 		return sibling.handOver(p)
 	}
 	snapshot := i.view.Load()
-	hop, ok := snapshot.NextHop(dst, p.Flow())
+	hop, ok := snapshot.NextHop(p.Src(), dst, p.Flow())
 	if !ok {
 		return i.refuse()
 	}

@@ -1,0 +1,97 @@
+package rib
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+)
+
+// reach is what a snapshot knows of a gateway. Most gateways have none: what
+// nothing was heard of, and for a host of type C, to which "unknown counts as
+// reachable" (RFC 4191, section 3.2), all that have not failed.
+type reach struct {
+	state Reachability
+	// failure is the number of its last failure, counted over all gateways;
+	// 0: it never failed, or was reachable since.
+	failure uint64
+}
+
+// gateways are the next hops of the routes, and the targets of the redirects.
+type gateways struct {
+	uses     map[[16]byte]int
+	failures uint64
+	// reach is persistent, and nil while there is nothing to know. It is apart
+	// from the routes, so that a gateway fails at once whatever the number of
+	// its routes.
+	reach *bart.Table[reach]
+}
+
+// IsGateway reports whether a route or a redirect leads to addr, that is
+// whether Reach has a meaning for it.
+func (t *Table) IsGateway(addr netip.Addr) bool {
+	return addr.Is6() && t.gateways.uses[addr.As16()] > 0
+}
+
+func (t *Table) holdGateway(addr netip.Addr) { t.gateways.uses[addr.As16()]++ }
+
+func (t *Table) releaseGateway(addr netip.Addr) {
+	key := addr.As16()
+	if t.gateways.uses[key]--; t.gateways.uses[key] > 0 {
+		return
+	}
+	delete(t.gateways.uses, key)
+	t.setReach(addr, reach{})
+}
+
+func (t *Table) reach(addr netip.Addr, state Reachability) {
+	addr = addr.WithZone("")
+	if state > ReachFailed || !t.IsGateway(addr) {
+		return
+	}
+	now := t.reachOf(addr)
+	now.state = state
+	switch state {
+	case ReachProbable:
+		now.failure = 0
+	case ReachFailed:
+		t.gateways.failures++
+		now.failure = t.gateways.failures
+		t.unredirect(addr)
+	}
+	if !t.cfg.TypeA && state != ReachFailed {
+		now = reach{}
+	}
+	if t.IsGateway(addr) { // still, after the redirects
+		t.setReach(addr, now)
+	}
+}
+
+func (t *Table) reachOf(addr netip.Addr) (now reach) {
+	if t.gateways.reach != nil {
+		now, _ = t.gateways.reach.Get(single(addr))
+	}
+	return now
+}
+
+func (t *Table) setReach(addr netip.Addr, now reach) {
+	if t.reachOf(addr) == now {
+		return
+	}
+	t.gateways.reach = with(t.gateways.reach, single(addr), now, now != reach{})
+	t.snapshot = nil
+}
+
+// with returns table, which may be nil, with v at p, or without p. An empty
+// table is nil: the data path has nothing to look up then.
+func with[V any](table *bart.Table[V], p netip.Prefix, v V, in bool) *bart.Table[V] {
+	if table == nil {
+		table = new(bart.Table[V])
+	}
+	if in {
+		return table.InsertPersist(p, v)
+	}
+	if table = table.DeletePersist(p); table.Size6() == 0 {
+		return nil
+	}
+	return table
+}
