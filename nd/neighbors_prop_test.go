@@ -31,6 +31,8 @@ type watcher struct {
 	assigned  map[netip.Addr]Defend
 	solicited map[netip.Addr]time.Time // when each neighbor was solicited last
 	waiting   map[netip.Addr]time.Time // until when each resolution must end
+	announced map[netip.Addr]time.Time // when each own address was announced to the routers
+	probed    map[netip.Addr]time.Time // when each router was probed
 	log       []string
 }
 
@@ -67,9 +69,26 @@ func (w *watcher) step(ev Event) {
 		w.assigned[ev.Addr] = ev
 	case Yield:
 		delete(w.assigned, ev.Addr)
+		delete(w.announced, ev.Addr)
 	}
-	w.watch(w.n.Step(w.now, ev))
+	actions := w.n.Step(w.now, ev)
+	w.watch(actions)
+	if _, ok := ev.(ProbeRouter); ok {
+		w.watchProbe(actions)
+	}
 	w.settle()
+}
+
+func (w *watcher) watchProbe(actions []Action) {
+	for _, a := range actions {
+		if s, ok := a.(Send); ok {
+			target := s.Message.(*NeighborSolicit).Target
+			if last, ok := w.probed[target]; ok && w.now.Sub(last) < time.Minute {
+				w.t.Fatalf("%v probed at %v and %v", target, last, w.now)
+			}
+			w.probed[target] = w.now
+		}
+	}
 }
 
 func (w *watcher) watch(actions []Action) {
@@ -116,8 +135,14 @@ func (w *watcher) watchSend(s Send) {
 		w.solicited[m.Target] = w.now
 	case *NeighborAdvert:
 		d, ok := w.assigned[m.Target]
-		if !ok || m.Override == (d.Anycast || d.Optimistic) || m.Solicited == (s.Dst == AllNodes) {
+		if !ok || m.Override && (d.Anycast || d.Optimistic) || m.Router || m.Solicited == s.Dst.IsMulticast() {
 			w.t.Fatalf("advertisement %+v of %+v", m, d)
+		}
+		if s.Dst == AllRouters {
+			if last, ok := w.announced[m.Target]; ok && w.now.Sub(last) < w.cfg.RetransTimer {
+				w.t.Fatalf("%v announced at %v and %v", m.Target, last, w.now)
+			}
+			w.announced[m.Target] = w.now
 		}
 	}
 	if s.To.IsZero() != s.Dst.IsMulticast() {
@@ -163,8 +188,8 @@ func (w *watcher) settle() {
 			}
 		}
 	}
-	if most := w.cfg.MaxEntries + w.cfg.MaxDelayedAdverts; w.n.timers.Len() > most || w.n.quiet.Len() > 2*w.cfg.MaxEntries {
-		w.t.Fatalf("%d timers, %d quiet", w.n.timers.Len(), w.n.quiet.Len())
+	if most := w.cfg.MaxEntries + w.cfg.MaxDelayedAdverts + len(w.assigned); w.n.timers.Len() > most || w.n.quiet.Len() > 2*w.cfg.MaxEntries || w.n.probed.Len() > w.cfg.MaxProbedRouters {
+		w.t.Fatalf("%d timers, %d quiet, %d probed", w.n.timers.Len(), w.n.quiet.Len(), w.n.probed.Len())
 	}
 }
 
@@ -181,6 +206,7 @@ func drawConfig(t *rapid.T) NeighborConfig {
 		KeepUnreachable:   rapid.Bool().Draw(t, "keep"),
 		MaxEntries:        small("entries"), MaxIncomplete: small("incomplete"),
 		MaxResolveRate: small("rate"), MaxDelayedAdverts: small("delayed"),
+		MaxNeighborAdvertisement: small("adverts"), MaxProbedRouters: small("probed"), MaxIdleRouters: small("idle routers"),
 	}
 }
 
@@ -191,7 +217,7 @@ func drawEvent(t *rapid.T) Event {
 	mac := rapid.SampledFrom([]LinkAddr{{}, macA, macB, macA, macB, link(hostMAC)})
 	peer := func() string { return neighbor.Draw(t, "neighbor") }
 	flag := func(name string) bool { return rapid.Bool().Draw(t, name) }
-	switch rapid.IntRange(0, 19).Draw(t, "event") {
+	switch rapid.IntRange(0, 23).Draw(t, "event") {
 	default:
 		return Resolve{addr(peer()), addr(own.Draw(t, "src"))}
 	case 5, 6:
@@ -221,6 +247,12 @@ func drawEvent(t *rapid.T) Event {
 		return SetStatic{addr(peer()), mac.Draw(t, "mac")}
 	case 18:
 		return Delete{addr(peer())}
+	case 20:
+		return Announce{addr(own.Draw(t, "own")), rapid.SampledFrom([]netip.Addr{AllNodes, AllRouters, AllRouters}).Draw(t, "dst"), flag("override")}
+	case 21:
+		return SetLinkAddr{mac.Draw(t, "mac")}
+	case 22, 23:
+		return ProbeRouter{addr(peer())}
 	case 19:
 		if flag("timers") {
 			return SetTimers{ReachableTime: time.Duration(rapid.IntRange(0, 9).Draw(t, "reachable")) * time.Second}
@@ -236,6 +268,8 @@ func drawEvent(t *rapid.T) Event {
 //
 // Spec: RFC 4861, section 7.3.3, MUST NOT, NUD-R06
 // Spec: RFC 4861, section 7.2.2, MUST, NDS-R08
+// Spec: RFC 9131, section 6.1.2, MUST, UNA-R02
+// Spec: RFC 4191, section 3.5, MUST, DRS-R06
 func TestNeighborsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := drawConfig(t)
@@ -245,6 +279,8 @@ func TestNeighborsInvariants(t *testing.T) {
 			assigned:  make(map[netip.Addr]Defend),
 			solicited: make(map[netip.Addr]time.Time),
 			waiting:   make(map[netip.Addr]time.Time),
+			announced: make(map[netip.Addr]time.Time),
+			probed:    make(map[netip.Addr]time.Time),
 		}
 		late := NewNeighbors(cfg, &counted{})
 		var lateLog []Action
