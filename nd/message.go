@@ -57,7 +57,7 @@ type RouterSolicit struct {
 }
 
 // RouterAdvert is a Router Advertisement (RFC 4861, section 4.2) with the
-// options of RFC 4861, 4191 and 8106.
+// options of RFC 4861, 4191, 8106 and 8910.
 type RouterAdvert struct {
 	CurHopLimit    uint8 // 0: unspecified
 	Managed, Other bool
@@ -71,6 +71,7 @@ type RouterAdvert struct {
 	Routes         []RouteInformation
 	DNSServers     []RecursiveDNS
 	DNSSearch      []DNSSearchList
+	CaptivePortal  string      // Captive-Portal option, a URI; empty: absent
 	Unknown        []RawOption // options that this package does not decode
 }
 

@@ -36,6 +36,11 @@ type RouterConfig struct {
 	// A, it ignores both.
 	Preferences bool
 
+	// StickyFlags is RFC 2462, section 5.5.3: once the flag M or O was
+	// advertised it counts as set until Disable, and M implies O (section
+	// 5.2). Otherwise both are as they were advertised last.
+	StickyFlags bool
+
 	// MaxRouters bounds the Default Router List, and apart from it the routers
 	// that are not on it but are remembered for what else they advertise; 0
 	// means 16, and 2 is the least (RFC 4861, section 6.3.4). A router that

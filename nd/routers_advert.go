@@ -16,10 +16,7 @@ func (r *Routers) advert(ev Advert) {
 	// Neighbor Cache entry exists, its IsRouter flag MUST be set to TRUE."
 	r.emit(Learn{Router: ev.Src, LinkAddr: ev.SourceLinkAddr})
 	r.setParameters(ev.RouterAdvert)
-	if flags := (Managed{Managed: ev.Managed, Other: ev.Other}); flags != r.flags {
-		r.flags = flags
-		r.emit(flags)
-	}
+	r.setFlags(ev.RouterAdvert)
 	lifetime, preference := r.defaultRouteOf(ev.RouterAdvert)
 	rt := r.routerFor(ev, lifetime)
 	if rt != nil {
@@ -31,6 +28,22 @@ func (r *Routers) advert(ev Advert) {
 		r.takeOptions(rt, ev.RouterAdvert)
 	}
 	r.heardAdvert(ev.RouterLifetime, rt)
+}
+
+// setFlags takes over the flags M and O. RFC 2462, section 5.5.3: "If the value
+// of the ManagedFlag changes from TRUE to FALSE, the host should continue
+// running the stateful address autoconfiguration, i.e., the change in the value
+// of the ManagedFlag has no effect."
+func (r *Routers) setFlags(m *RouterAdvert) {
+	flags := Managed{Managed: m.Managed, Other: m.Other}
+	if r.cfg.StickyFlags {
+		flags.Managed = flags.Managed || r.flags.Managed
+		flags.Other = flags.Other || r.flags.Other || flags.Managed
+	}
+	if flags != r.flags {
+		r.flags = flags
+		r.emit(flags)
+	}
 }
 
 // setParameters takes over what is specified: "the parameter should be ignored
@@ -158,6 +171,11 @@ func (r *Routers) takeOptions(rt *router, m *RouterAdvert) {
 		for _, name := range d.Domains {
 			r.renew(rt, leaseKey{kind: searchDomain, domain: name}, d.Lifetime, Medium)
 		}
+	}
+	// An advertisement without the option says nothing of a portal (RFC 4861,
+	// section 9); one that is gone is said to be (RFC 8910, section 2).
+	if m.CaptivePortal != "" {
+		rt.info.CaptivePortal = m.CaptivePortal
 	}
 	rt.info.Unknown = r.boundUnknown(m.Unknown)
 	r.tellOptions(rt)

@@ -105,8 +105,9 @@ type (
 		Router   netip.Addr
 		LinkAddr LinkAddr
 	}
-	// Managed has the flags M and O of the last advertisement, when they
-	// differ from those before; both are false at first.
+	// Managed has the flags M and O, of the last advertisement or with
+	// StickyFlags of all, when they differ from those before; both are false
+	// at first.
 	Managed struct{ Managed, Other bool }
 	// NoRouters says that every solicitation has gone unanswered
 	// (RFC 4861, section 6.3.7).
@@ -117,15 +118,31 @@ type (
 	// RouterRemoved says that Router has left the Default Router List: each
 	// destination behind it needs another next hop (RFC 4861, section 6.3.5).
 	RouterRemoved struct{ Router netip.Addr }
+	// Announced says that Router has begun to announce Prefix in Prefix
+	// Information options, whatever their flags: a source address of Prefix
+	// should go by way of Router (RFC 8028, section 3.1). Unannounced always
+	// follows.
+	Announced struct {
+		Router netip.Addr
+		Prefix netip.Prefix
+	}
+	// Unannounced says that the valid lifetime that Router gave Prefix last is
+	// over, or that Router is forgotten.
+	Unannounced struct {
+		Router netip.Addr
+		Prefix netip.Prefix
+	}
 	// Options has what else Router advertises, whenever it is another set
 	// than before: what the routers say about name servers and search domains
-	// (RFC 8106), in the order in which they were first heard, and the options
-	// of the last advertisement that this package does not decode.
+	// (RFC 8106), in the order in which they were first heard, the captive
+	// portal that it named last (RFC 8910), and the options of the last
+	// advertisement that this package does not decode.
 	Options struct {
-		Router     netip.Addr
-		DNSServers []netip.Addr
-		DNSSearch  []string
-		Unknown    []RawOption
+		Router        netip.Addr
+		DNSServers    []netip.Addr
+		DNSSearch     []string
+		CaptivePortal string
+		Unknown       []RawOption
 	}
 )
 
@@ -139,6 +156,8 @@ func (Managed) isRouterAction()       {}
 func (NoRouters) isRouterAction()     {}
 func (RouterAdded) isRouterAction()   {}
 func (RouterRemoved) isRouterAction() {}
+func (Announced) isRouterAction()     {}
+func (Unannounced) isRouterAction()   {}
 func (Options) isRouterAction()       {}
 
 // RouterInfo is what one router has advertised and is still alive. The times
@@ -165,7 +184,9 @@ type RouterInfo struct {
 	Routes     []RouteInfo  // through it, without ::/0; ordered by prefix
 	DNSServers []DNSServerInfo
 	DNSSearch  []DNSSearchInfo
-	Unknown    []RawOption // of the last advertisement
+
+	CaptivePortal string      // as it was last advertised; empty: never
+	Unknown       []RawOption // of the last advertisement
 }
 
 // PrefixInfo is a prefix that a router has advertised (RFC 8028, section 3.1).

@@ -50,7 +50,7 @@ func (rt *router) prefixInfo(l *lease) PrefixInfo {
 
 // options returns what Options says of a router.
 func (rt *router) options() Options {
-	o := Options{Router: rt.info.Addr, Unknown: cloneRaw(rt.info.Unknown)}
+	o := Options{Router: rt.info.Addr, CaptivePortal: rt.info.CaptivePortal, Unknown: cloneRaw(rt.info.Unknown)}
 	for _, l := range rt.sorted() {
 		switch l.kind {
 		case nameServer:
@@ -63,11 +63,12 @@ func (rt *router) options() Options {
 }
 
 func (o Options) empty() bool {
-	return len(o.DNSServers) == 0 && len(o.DNSSearch) == 0 && len(o.Unknown) == 0
+	return len(o.DNSServers) == 0 && len(o.DNSSearch) == 0 && o.CaptivePortal == "" && len(o.Unknown) == 0
 }
 
 func (o Options) equal(p Options) bool {
 	return slices.Equal(o.DNSServers, p.DNSServers) && slices.Equal(o.DNSSearch, p.DNSSearch) &&
+		o.CaptivePortal == p.CaptivePortal &&
 		slices.EqualFunc(o.Unknown, p.Unknown, func(a, b RawOption) bool {
 			return a.Type == b.Type && bytes.Equal(a.Body, b.Body)
 		})

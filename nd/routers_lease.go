@@ -74,9 +74,7 @@ func (r *Routers) renew(rt *router, key leaseKey, lifetime time.Duration, p Pref
 		l = &lease{leaseKey: key, router: rt, seq: r.seq}
 		rt.leases[key] = l
 		r.count(l, 1)
-		if key == defaultRoute {
-			r.emit(RouterAdded{Router: rt.info.Addr})
-		}
+		r.tellBegin(l)
 	}
 	l.preference = p
 	l.expires = r.endOf(lifetime)
@@ -151,8 +149,26 @@ func (r *Routers) end(l *lease) {
 	if l.kind == route || l.kind == onLink {
 		r.emit(RemoveRoute{Router: rt.info.Addr, Prefix: l.prefix, NextHop: l.nextHop()})
 	}
-	if l.leaseKey == defaultRoute {
-		r.emit(RouterRemoved{Router: rt.info.Addr})
+	r.tellEnd(l)
+}
+
+// tellBegin and tellEnd say what the first and the last moment of a lease mean
+// beside routes.
+func (r *Routers) tellBegin(l *lease) {
+	switch {
+	case l.leaseKey == defaultRoute:
+		r.emit(RouterAdded{Router: l.router.info.Addr})
+	case l.kind == announced:
+		r.emit(Announced{Router: l.router.info.Addr, Prefix: l.prefix})
+	}
+}
+
+func (r *Routers) tellEnd(l *lease) {
+	switch {
+	case l.leaseKey == defaultRoute:
+		r.emit(RouterRemoved{Router: l.router.info.Addr})
+	case l.kind == announced:
+		r.emit(Unannounced{Router: l.router.info.Addr, Prefix: l.prefix})
 	}
 }
 

@@ -18,7 +18,8 @@ const (
 )
 
 // routersBench is a Routers on a test's workbench. Its log leaves Learn out,
-// which every advertisement brings.
+// which every advertisement brings, and what follows from prefixes, which
+// announcements of the bench tells.
 type routersBench struct {
 	t   testing.TB
 	r   *Routers
@@ -86,8 +87,26 @@ func describeRouters(t testing.TB, actions []RouterAction) []string {
 	t.Helper()
 	var out []string
 	for _, a := range actions {
-		if _, ok := a.(Learn); !ok {
+		switch a.(type) {
+		case Learn, Announced, Unannounced:
+		default:
 			out = append(out, describeRouter(t, a))
+		}
+	}
+	return out
+}
+
+// announcements is do with nothing but Announced and Unannounced in its log.
+func (b *routersBench) announcements(evs ...RouterEvent) (out []string) {
+	b.t.Helper()
+	actions := b.r.Advance(b.now)
+	for _, ev := range evs {
+		actions = append(actions, b.r.Step(b.now, ev)...)
+	}
+	for _, a := range actions {
+		switch a.(type) {
+		case Announced, Unannounced:
+			out = append(out, describeRouter(b.t, a))
 		}
 	}
 	return out
@@ -130,8 +149,16 @@ func describeRouter(t testing.TB, a RouterAction) string {
 		return fmt.Sprint("router ", a.Router)
 	case RouterRemoved:
 		return fmt.Sprint("no router ", a.Router)
+	case Announced:
+		return fmt.Sprint(a.Router, " announces ", a.Prefix)
+	case Unannounced:
+		return fmt.Sprint(a.Router, " announced ", a.Prefix)
 	case Options:
-		return fmt.Sprint("options of ", a.Router, " ", a.DNSServers, " ", a.DNSSearch, " ", a.Unknown)
+		s := fmt.Sprint("options of ", a.Router, " ", a.DNSServers, " ", a.DNSSearch, " ", a.Unknown)
+		if a.CaptivePortal != "" {
+			s += " portal " + a.CaptivePortal
+		}
+		return s
 	}
 	t.Fatalf("%T", a)
 	return ""

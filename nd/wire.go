@@ -67,8 +67,9 @@ var layouts = [...]layout{
 // Reserved fields, unknown options, and options that do not belong to the
 // message are ignored (RFC 4861, section 9). So is a known option with a
 // length that its definition does not allow, and a link-layer address option
-// that holds no address of one node: all zero, or a group's. Of an option that
-// a message can have once, the first that is not ignored counts.
+// that holds no address of one node: all zero, or a group's. A captive portal
+// that is no URI is like an unknown option. Of an option that a message can have
+// once, the first that is not ignored counts.
 func Parse(h Header, hopLimit uint8, b []byte) (Message, error) {
 	if len(b) < 4 {
 		return nil, &InvalidError{"RFC 4443, section 2.1", "message is shorter than an ICMPv6 header"}

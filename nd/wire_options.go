@@ -10,7 +10,7 @@ import (
 )
 
 // Option types (RFC 4861, section 4.6; RFC 3971, section 5.3.2;
-// RFC 4191, section 2.3; RFC 8106, section 5).
+// RFC 4191, section 2.3; RFC 8106, section 5; RFC 8910, section 2.3).
 const (
 	optSourceLinkAddr   = 1
 	optTargetLinkAddr   = 2
@@ -21,6 +21,7 @@ const (
 	optRouteInfo        = 24
 	optRecursiveDNS     = 25
 	optDNSSearchList    = 31
+	optCaptivePortal    = 37
 )
 
 // maxOption is the length of the longest option, in octets
@@ -197,9 +198,21 @@ func (m *RouterAdvert) addOption(kind uint8, body []byte) {
 		if d, ok := parseDNSSearchList(body); ok {
 			m.DNSSearch = append(m.DNSSearch, d)
 		}
+	case optCaptivePortal:
+		uri := strings.TrimRight(string(body), "\x00")
+		switch {
+		case !isURI(uri):
+			m.addUnknown(kind, body)
+		case m.CaptivePortal == "":
+			m.CaptivePortal = uri
+		}
 	default:
-		m.Unknown = append(m.Unknown, RawOption{Type: kind, Body: append([]byte{}, body...)})
+		m.addUnknown(kind, body)
 	}
+}
+
+func (m *RouterAdvert) addUnknown(kind uint8, body []byte) {
+	m.Unknown = append(m.Unknown, RawOption{Type: kind, Body: append([]byte{}, body...)})
 }
 
 func appendRouterAdvert(b []byte, m *RouterAdvert) []byte {
@@ -224,6 +237,7 @@ func appendRouterAdvert(b []byte, m *RouterAdvert) []byte {
 	for _, d := range m.DNSSearch {
 		b = appendDNSSearchList(b, d)
 	}
+	b = appendCaptivePortal(b, m.CaptivePortal)
 	for _, o := range m.Unknown {
 		b = appendRaw(b, o)
 	}
@@ -425,4 +439,34 @@ func appendDomain(b []byte, name string) []byte {
 		b = append(append(b, byte(len(label))), label...)
 	}
 	return append(b, 0)
+}
+
+// maxURI is the length of the longest URI, in octets (RFC 8910, section 2).
+const maxURI = 255
+
+// isURI reports whether s can be the URI of a captive portal. Its syntax is for
+// those who use it to check; here it need only be text without blanks, as every
+// URI is (RFC 3986, section 2), so that it can be shown and written in one line.
+func isURI(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= maxURI
+}
+
+// appendCaptivePortal pads the URI with zeros (RFC 8910, section 2.3).
+func appendCaptivePortal(b []byte, uri string) []byte {
+	if uri == "" {
+		return b
+	}
+	if !isURI(uri) {
+		panic(fmt.Sprintf("nd: %q is not a URI", uri))
+	}
+	body := []byte(uri)
+	for len(body)%8 != 6 {
+		body = append(body, 0)
+	}
+	return appendRaw(b, RawOption{Type: optCaptivePortal, Body: body})
 }

@@ -46,6 +46,7 @@ func (c *Core) runRouters(actions []nd.RouterAction) {
 			c.notify(Event{Type: NoRouters})
 		case nd.Managed:
 			c.notify(Event{Type: ManagedFlags, State: managedState(act)})
+		case nd.Announced, nd.Unannounced:
 		case nd.Options:
 			c.notify(Event{Type: RouterOptions, Address: act.Router})
 		}
