@@ -147,7 +147,7 @@ type AutoconfCounters struct {
 // to be a duplicate, or that was removed by hand, formed again with the next
 // advertisement. It is not: recovery is the operator's.
 type Autoconf struct {
-	cfg      AutoconfConfig
+	cfg      AutoconfConfig // LinkAddr changes
 	random   Random
 	now      time.Time
 	out      []AutoconfAction
@@ -221,7 +221,11 @@ func (m *Autoconf) Step(now time.Time, ev AutoconfEvent) []AutoconfAction {
 	m.fireDue(now)
 	switch ev := ev.(type) {
 	case AutoconfUp:
-		m.start()
+		m.start(ev.NoLinkLocal)
+	case AutoconfLinkAddr:
+		if !ev.LinkAddr.IsZero() && !ev.LinkAddr.IsMulticast() {
+			m.cfg.LinkAddr = ev.LinkAddr
+		}
 	case AutoconfDown:
 		m.stop()
 	case AutoconfPrefix:
@@ -297,12 +301,12 @@ func (m *Autoconf) take() []AutoconfAction {
 // link-local prefix FE80::0" (RFC 4862, section 5.3).
 var linkLocalPrefix = netip.MustParsePrefix("fe80::/64")
 
-func (m *Autoconf) start() {
+func (m *Autoconf) start(noLinkLocal bool) {
 	if m.up {
 		return
 	}
 	m.up = true
-	if !m.cfg.NoLinkLocal {
+	if !m.cfg.NoLinkLocal && !noLinkLocal {
 		m.linkLocal = m.newPrefix(linkLocalPrefix, LinkLocalAddress)
 		m.linkLocal.preferred, m.linkLocal.valid = never, never
 		m.form(m.linkLocal, false)

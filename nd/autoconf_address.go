@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"time"
@@ -68,10 +69,22 @@ func (m *Autoconf) add(a *slaacAddr, fromMulticast bool) *slaacAddr {
 	m.emit(AddAddress{
 		Addr: a.addr, PrefixLen: a.prefix.prefix.Bits(), Kind: a.kind,
 		Hardware:        a.kind != TemporaryAddress && m.cfg.Identifiers == HardwareIdentifiers,
+		SameIdentifier:  m.sameIdentifier(a),
 		FromMulticastRA: fromMulticast,
 		Preferred:       m.left(a.preferred), Valid: m.left(a.valid),
 	})
 	return a
+}
+
+// sameIdentifier reports whether a stable address has the identifier of the
+// link-local address, in the bits that both have.
+func (m *Autoconf) sameIdentifier(a *slaacAddr) bool {
+	if a.kind != StableAddress || m.linkLocal == nil || m.linkLocal.stable == nil {
+		return false
+	}
+	x, y := a.addr.As16(), m.linkLocal.stable.addr.As16()
+	differ := binary.BigEndian.Uint64(x[8:]) ^ binary.BigEndian.Uint64(y[8:])
+	return differ&(1<<m.cfg.IdentifierBits-1) == 0
 }
 
 // limit gives a the lifetimes of its prefix as far as it may have them, and
@@ -135,6 +148,9 @@ func (m *Autoconf) assigned(addr netip.Addr) {
 		return
 	}
 	p.stableAttempts.failed = 0
+	// RFC 7217, section 6: what is worth keeping is "the DAD_Counter value
+	// employed": one that grew in vain would only make the next address
+	// another one.
 	if m.cfg.Identifiers == StableIdentifiers && p.counter != m.counter(p.prefix) {
 		c := DADCounter{p.prefix, p.counter}
 		m.save(c)

@@ -10,8 +10,15 @@ type AutoconfEvent interface{ isAutoconfEvent() }
 
 type (
 	// AutoconfUp says that the interface begins to work: its link-local
-	// address is formed (RFC 4862, section 5.3). A second one changes nothing.
-	AutoconfUp struct{}
+	// address is formed (RFC 4862, section 5.3) unless NoLinkLocal says that
+	// this time another takes its place, which an operator configured after
+	// it was a duplicate (RFC 4862, section 5.4.5). A second one changes
+	// nothing.
+	AutoconfUp struct{ NoLinkLocal bool }
+	// AutoconfLinkAddr says that the interface has another link-layer address.
+	// HardwareIdentifiers are made of it from now on; addresses that there are
+	// stay. One that no node can have is ignored.
+	AutoconfLinkAddr struct{ LinkAddr LinkAddr }
 	// AutoconfDown says that the interface works no more, or that its link may
 	// be another one when it does again. Every address is removed, and all is
 	// forgotten save the claims and the DAD counters. After a short loss of
@@ -39,6 +46,7 @@ type (
 )
 
 func (AutoconfUp) isAutoconfEvent()       {}
+func (AutoconfLinkAddr) isAutoconfEvent() {}
 func (AutoconfDown) isAutoconfEvent()     {}
 func (AutoconfPrefix) isAutoconfEvent()   {}
 func (AddressAssigned) isAutoconfEvent()  {}
@@ -62,6 +70,10 @@ type (
 		// (RFC 4862, section 5.4.5, has IPv6 disabled if such a link-local
 		// address is a duplicate).
 		Hardware bool
+		// SameIdentifier says that the identifier of a stable address is that
+		// of the link-local address which was formed here and is no duplicate
+		// so far (RFC 2462, section 5.4, lets one test do for both).
+		SameIdentifier bool
 		// FromMulticastRA says that a multicast advertisement made this and
 		// other hosts form an address at the same moment, so that the first
 		// solicitation has to be delayed (RFC 4862, section 5.4.2).

@@ -99,6 +99,9 @@ func describeAutoconf(a AutoconfAction) string {
 		if a.Hardware {
 			s += " hardware"
 		}
+		if a.SameIdentifier {
+			s += " same"
+		}
 		if a.FromMulticastRA {
 			s += " multicast"
 		}
@@ -150,6 +153,60 @@ func TestLinkLocalAddressIsLeftToOthers(t *testing.T) {
 	b.expect(b.do(AutoconfUp{}))
 	b = newAutoBench(t, AutoconfConfig{})
 	b.expect(b.do(AddressClaimed{addr(hardLocal)}, AutoconfUp{}))
+}
+
+// An operator's address takes the place of the one that was a duplicate; the
+// next start of the interface tries its own again.
+//
+// Spec: RFC 4862, section 5.4.5, should, DAD-R44
+func TestDAD_R44_LinkLocalAddressOfTheOperator(t *testing.T) {
+	b := newAutoBench(t, AutoconfConfig{})
+	b.do(AutoconfUp{}, AddressDuplicate{addr(hardLocal)})
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{NoLinkLocal: true}))
+	b.expect(b.do(AutoconfUp{})) // it is up
+	b.expect(b.do(prefix(subnet, day, day)), "add "+hardware+"/64 stable hardware 24h0m0s/24h0m0s")
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{}), "remove "+hardware, "add "+hardLocal+"/64 link-local hardware forever/forever")
+}
+
+// Core may test the link-local address alone where that is enough.
+//
+// Spec: RFC 2462, section 5.4, MAY, DAD-R05
+func TestDAD_R05_SameIdentifierAsTheLinkLocalAddress(t *testing.T) {
+	b := newAutoBench(t, AutoconfConfig{Temporary: true})
+	b.do(AutoconfUp{})
+	b.expect(b.do(prefix(subnet, day, day)),
+		"add "+hardware+"/64 stable hardware same 24h0m0s/24h0m0s", "add "+temporary1+"/64 temporary 19h12m0s/24h0m0s")
+	b.do(AddressDuplicate{addr(hardLocal)})
+	b.expect(b.do(prefix("2001:db8:2::/64", day, day))[:1], "add 2001:db8:2::ff:fe00:1/64 stable hardware 24h0m0s/24h0m0s")
+
+	// Stable and random identifiers differ from prefix to prefix.
+	for _, cfg := range []AutoconfConfig{stableConfig, {Identifiers: RandomIdentifiers}} {
+		b := newAutoBench(t, cfg)
+		for _, out := range b.do(AutoconfUp{}, prefix(subnet, day, day)) {
+			if strings.Contains(out, " same ") {
+				t.Error(out)
+			}
+		}
+	}
+
+	// Only the bits of an identifier count, and only an address formed here.
+	b = newAutoBench(t, AutoconfConfig{IdentifierBits: 48})
+	b.do(AutoconfUp{})
+	b.expect(b.do(prefix("2001:db8:0:0:aaaa::/80", day, day)), "add 2001:db8::aaaa:ff:fe00:1/80 stable hardware same 24h0m0s/24h0m0s")
+	b = newAutoBench(t, AutoconfConfig{})
+	b.do(AddressClaimed{addr(hardLocal)}, AutoconfUp{})
+	b.expect(b.do(prefix(subnet, day, day)), "add "+hardware+"/64 stable hardware 24h0m0s/24h0m0s")
+}
+
+// Spec: RFC 2464, section 4, must, IID-R01
+func TestIID_R01_AnotherLinkLayerAddress(t *testing.T) {
+	b := newAutoBench(t, AutoconfConfig{})
+	b.do(AutoconfUp{}, prefix(subnet, day, day))
+	b.expect(b.do(AutoconfLinkAddr{link(otherMAC)}, AutoconfLinkAddr{}, AutoconfLinkAddr{BroadcastLinkAddr}))
+	b.expect(b.do(prefix(subnet, day, day))) // what there is stays
+	b.expect(b.do(prefix("2001:db8:2::/64", day, day)), "add 2001:db8:2::ff:fe00:3/64 stable hardware 24h0m0s/24h0m0s")
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{}),
+		"remove "+hardLocal, "remove "+hardware, "remove 2001:db8:2::ff:fe00:3", "add fe80::ff:fe00:3/64 link-local hardware forever/forever")
 }
 
 // Spec: RFC 7217, section 5, MUST, IID-R05
@@ -243,6 +300,25 @@ func TestIID_R10_TheCounterIsSavedAndUsed(t *testing.T) {
 	if b.added[0] != stableAddr("fe80::/64", 2) || b.added[1] != stableAddr(subnet, 7) {
 		t.Errorf("the saved counters are not used: %v", b.added)
 	}
+}
+
+// A counter with which no address came to be is not "the DAD_Counter value
+// employed".
+//
+// Spec: RFC 7217, section 6, MAY, IID-R10
+func TestIID_R10_ACounterThatGrewInVainIsNotSaved(t *testing.T) {
+	b := newAutoBench(t, stableConfig)
+	b.do(AutoconfUp{})
+	b.do(AddressDuplicate{b.last()})
+	for range idgenRetries {
+		b.after(time.Second)
+		for _, out := range b.do(AddressDuplicate{b.last()}) {
+			if strings.HasPrefix(out, "save") {
+				t.Error(out)
+			}
+		}
+	}
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{}), fmt.Sprintf("add %v/64 link-local forever/forever", stableAddr("fe80::/64", 0)))
 }
 
 // Three duplicates in one life of the address do not count against it in the
