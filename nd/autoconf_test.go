@@ -138,6 +138,7 @@ func stableAddr(p string, counter uint32) netip.Addr {
 }
 
 // Spec: RFC 2464, section 5, must, IID-R02
+// Spec: RFC 4862, section 5.3, must, DAD-R10
 func TestIID_R02_LinkLocalAddressAtUp(t *testing.T) {
 	b := newAutoBench(t, AutoconfConfig{})
 	b.expect(b.do(AutoconfUp{}), "add fe80::ff:fe00:1/64 link-local hardware forever/forever")
@@ -247,6 +248,7 @@ func TestIID_R06_AnIdentifierOfAnotherAddressIsNotUsed(t *testing.T) {
 
 // Spec: RFC 7217, section 6, SHOULD, IID-R08
 // Spec: RFC 7217, section 6, MUST NOT, IID-R09
+// Spec: RFC 3756, section 4.1.3, DER, CACHE-R07
 func TestIID_R08_DuplicatesHaveThreeRetriesAfterARandomDelay(t *testing.T) {
 	b := newUpBench(t, stableConfig)
 	ev := prefix(subnet, day, Infinity)
@@ -578,6 +580,8 @@ func TestDownRemovesAllInOrder(t *testing.T) {
 }
 
 // What a machine would panic for is told before.
+//
+// Spec: RFC 4862, section 5.3, must, DAD-R11
 func TestAutoconfConfigValidate(t *testing.T) {
 	for name, cfg := range map[string]AutoconfConfig{
 		"unknown identifiers":   {LinkAddr: link(hostMAC), Identifiers: RandomIdentifiers + 1},

@@ -518,6 +518,25 @@ func TestNDV_R05_LinkLayerOptionsWithoutAnAddressOfOneNode(t *testing.T) {
 	}
 }
 
+// A target need be in no prefix that is known to be on-link.
+//
+// Spec: RFC 4861, section 8.1, MUST NOT, RDR-R05
+func TestRDR_R05_TargetsOfEveryPrefix(t *testing.T) {
+	h := Header{Src: addr("fe80::9"), Dst: addr("2001:db8::1")}
+	for _, want := range []*Redirect{
+		{Target: addr("2001:db8:ffff::5"), Destination: addr("2001:db8:ffff::5")},
+		{Target: addr("fe80::8"), Destination: addr("2001:db8:ffff::5")},
+		{Target: addr("fd00::1"), Destination: addr("fd00::1")},
+	} {
+		got, err := Parse(h, 255, Append(nil, h.Src, h.Dst, want))
+		if err != nil {
+			t.Errorf("to %v: %v", want.Target, err)
+		} else if d := cmp.Diff(Message(want), got, cmpAddrs); d != "" {
+			t.Errorf("(-want +got)\n%s", d)
+		}
+	}
+}
+
 // Spec: RFC 3971, section 5.3.2, must, EDAD-R01
 func TestNonceIsTheFirst(t *testing.T) {
 	h := Header{Src: netip.IPv6Unspecified(), Dst: addr("ff02::1:ff00:9")}
