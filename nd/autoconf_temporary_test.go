@@ -80,6 +80,7 @@ func TestIID_R12_RegenAdvanceAndDesync(t *testing.T) {
 }
 
 // Spec: RFC 8981, section 3.4, MUST, IID-R13
+// Spec: RFC 3756, section 4.1.3, DER, CACHE-R07
 func TestIID_R13_DuplicatesHaveThreeRetries(t *testing.T) {
 	b := temporaryBench(t, AutoconfConfig{})
 	b.expect(b.do(prefix(subnet, Infinity, Infinity)), "add "+temporary1+"/64 temporary 19h12m0s/48h0m0s")

@@ -99,6 +99,9 @@ func describeAutoconf(a AutoconfAction) string {
 		if a.Hardware {
 			s += " hardware"
 		}
+		if a.SameIdentifier {
+			s += " same"
+		}
 		if a.FromMulticastRA {
 			s += " multicast"
 		}
@@ -135,6 +138,7 @@ func stableAddr(p string, counter uint32) netip.Addr {
 }
 
 // Spec: RFC 2464, section 5, must, IID-R02
+// Spec: RFC 4862, section 5.3, must, DAD-R10
 func TestIID_R02_LinkLocalAddressAtUp(t *testing.T) {
 	b := newAutoBench(t, AutoconfConfig{})
 	b.expect(b.do(AutoconfUp{}), "add fe80::ff:fe00:1/64 link-local hardware forever/forever")
@@ -150,6 +154,60 @@ func TestLinkLocalAddressIsLeftToOthers(t *testing.T) {
 	b.expect(b.do(AutoconfUp{}))
 	b = newAutoBench(t, AutoconfConfig{})
 	b.expect(b.do(AddressClaimed{addr(hardLocal)}, AutoconfUp{}))
+}
+
+// An operator's address takes the place of the one that was a duplicate; the
+// next start of the interface tries its own again.
+//
+// Spec: RFC 4862, section 5.4.5, should, DAD-R44
+func TestDAD_R44_LinkLocalAddressOfTheOperator(t *testing.T) {
+	b := newAutoBench(t, AutoconfConfig{})
+	b.do(AutoconfUp{}, AddressDuplicate{addr(hardLocal)})
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{NoLinkLocal: true}))
+	b.expect(b.do(AutoconfUp{})) // it is up
+	b.expect(b.do(prefix(subnet, day, day)), "add "+hardware+"/64 stable hardware 24h0m0s/24h0m0s")
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{}), "remove "+hardware, "add "+hardLocal+"/64 link-local hardware forever/forever")
+}
+
+// Core may test the link-local address alone where that is enough.
+//
+// Spec: RFC 2462, section 5.4, MAY, DAD-R05
+func TestDAD_R05_SameIdentifierAsTheLinkLocalAddress(t *testing.T) {
+	b := newAutoBench(t, AutoconfConfig{Temporary: true})
+	b.do(AutoconfUp{})
+	b.expect(b.do(prefix(subnet, day, day)),
+		"add "+hardware+"/64 stable hardware same 24h0m0s/24h0m0s", "add "+temporary1+"/64 temporary 19h12m0s/24h0m0s")
+	b.do(AddressDuplicate{addr(hardLocal)})
+	b.expect(b.do(prefix("2001:db8:2::/64", day, day))[:1], "add 2001:db8:2::ff:fe00:1/64 stable hardware 24h0m0s/24h0m0s")
+
+	// Stable and random identifiers differ from prefix to prefix.
+	for _, cfg := range []AutoconfConfig{stableConfig, {Identifiers: RandomIdentifiers}} {
+		b := newAutoBench(t, cfg)
+		for _, out := range b.do(AutoconfUp{}, prefix(subnet, day, day)) {
+			if strings.Contains(out, " same ") {
+				t.Error(out)
+			}
+		}
+	}
+
+	// Only the bits of an identifier count, and only an address formed here.
+	b = newAutoBench(t, AutoconfConfig{IdentifierBits: 48})
+	b.do(AutoconfUp{})
+	b.expect(b.do(prefix("2001:db8:0:0:aaaa::/80", day, day)), "add 2001:db8::aaaa:ff:fe00:1/80 stable hardware same 24h0m0s/24h0m0s")
+	b = newAutoBench(t, AutoconfConfig{})
+	b.do(AddressClaimed{addr(hardLocal)}, AutoconfUp{})
+	b.expect(b.do(prefix(subnet, day, day)), "add "+hardware+"/64 stable hardware 24h0m0s/24h0m0s")
+}
+
+// Spec: RFC 2464, section 4, must, IID-R01
+func TestIID_R01_AnotherLinkLayerAddress(t *testing.T) {
+	b := newAutoBench(t, AutoconfConfig{})
+	b.do(AutoconfUp{}, prefix(subnet, day, day))
+	b.expect(b.do(AutoconfLinkAddr{link(otherMAC)}, AutoconfLinkAddr{}, AutoconfLinkAddr{BroadcastLinkAddr}))
+	b.expect(b.do(prefix(subnet, day, day))) // what there is stays
+	b.expect(b.do(prefix("2001:db8:2::/64", day, day)), "add 2001:db8:2::ff:fe00:3/64 stable hardware 24h0m0s/24h0m0s")
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{}),
+		"remove "+hardLocal, "remove "+hardware, "remove 2001:db8:2::ff:fe00:3", "add fe80::ff:fe00:3/64 link-local hardware forever/forever")
 }
 
 // Spec: RFC 7217, section 5, MUST, IID-R05
@@ -190,6 +248,7 @@ func TestIID_R06_AnIdentifierOfAnotherAddressIsNotUsed(t *testing.T) {
 
 // Spec: RFC 7217, section 6, SHOULD, IID-R08
 // Spec: RFC 7217, section 6, MUST NOT, IID-R09
+// Spec: RFC 3756, section 4.1.3, DER, CACHE-R07
 func TestIID_R08_DuplicatesHaveThreeRetriesAfterARandomDelay(t *testing.T) {
 	b := newUpBench(t, stableConfig)
 	ev := prefix(subnet, day, Infinity)
@@ -243,6 +302,25 @@ func TestIID_R10_TheCounterIsSavedAndUsed(t *testing.T) {
 	if b.added[0] != stableAddr("fe80::/64", 2) || b.added[1] != stableAddr(subnet, 7) {
 		t.Errorf("the saved counters are not used: %v", b.added)
 	}
+}
+
+// A counter with which no address came to be is not "the DAD_Counter value
+// employed".
+//
+// Spec: RFC 7217, section 6, MAY, IID-R10
+func TestIID_R10_ACounterThatGrewInVainIsNotSaved(t *testing.T) {
+	b := newAutoBench(t, stableConfig)
+	b.do(AutoconfUp{})
+	b.do(AddressDuplicate{b.last()})
+	for range idgenRetries {
+		b.after(time.Second)
+		for _, out := range b.do(AddressDuplicate{b.last()}) {
+			if strings.HasPrefix(out, "save") {
+				t.Error(out)
+			}
+		}
+	}
+	b.expect(b.do(AutoconfDown{}, AutoconfUp{}), fmt.Sprintf("add %v/64 link-local forever/forever", stableAddr("fe80::/64", 0)))
 }
 
 // Three duplicates in one life of the address do not count against it in the
@@ -502,6 +580,8 @@ func TestDownRemovesAllInOrder(t *testing.T) {
 }
 
 // What a machine would panic for is told before.
+//
+// Spec: RFC 4862, section 5.3, must, DAD-R11
 func TestAutoconfConfigValidate(t *testing.T) {
 	for name, cfg := range map[string]AutoconfConfig{
 		"unknown identifiers":   {LinkAddr: link(hostMAC), Identifiers: RandomIdentifiers + 1},

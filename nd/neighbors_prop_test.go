@@ -144,13 +144,18 @@ func (w *watcher) watchSend(s Send) {
 			}
 			w.announced[m.Target] = w.now
 		}
+	default:
+		w.t.Fatalf("a host sends no %T", m)
 	}
 	if s.To.IsZero() != s.Dst.IsMulticast() {
 		w.t.Fatalf("%v by way of %v", s.Dst, s.To)
 	}
-	h := Header{Src: s.Src, Dst: s.Dst}
-	if _, err := Parse(h, 255, Append(nil, s.Src, s.Dst, s.Message)); err != nil {
+	h, b := Header{Src: s.Src, Dst: s.Dst}, Append(nil, s.Src, s.Dst, s.Message)
+	if _, err := Parse(h, 255, b); err != nil {
 		w.t.Fatal(err)
+	}
+	if ipv6Header := 40; ipv6Header+len(b) > minLinkMTU {
+		w.t.Fatalf("a message of %d octets", len(b))
 	}
 }
 
@@ -262,7 +267,9 @@ func drawEvent(t *rapid.T) Event {
 }
 
 // Whatever happens: a neighbor is solicited once in RetransTimer at most, and
-// only from an address that may be; who waits is told the end in time; nobody
+// only from an address that may be; no router is probed, and no address
+// announced, more often than allowed; nothing is sent that is too long for a
+// link, or that only routers send; who waits is told the end in time; nobody
 // is told something else than what Entries lists; bounds hold; no deadline
 // stays behind; and a machine that is called late does the same.
 //
@@ -270,6 +277,8 @@ func drawEvent(t *rapid.T) Event {
 // Spec: RFC 4861, section 7.2.2, MUST, NDS-R08
 // Spec: RFC 9131, section 6.1.2, MUST, UNA-R02
 // Spec: RFC 4191, section 3.5, MUST, DRS-R06
+// Spec: RFC 4861, section 9, MUST NOT, NDV-R12
+// Spec: RFC 4861, section 8.3, MUST NOT, RDR-R06
 func TestNeighborsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := drawConfig(t)

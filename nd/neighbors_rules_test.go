@@ -373,6 +373,27 @@ func TestNUD_R02_WhatIsNoConfirmation(t *testing.T) {
 	b.expect(b.after(time.Second), "changed fe80::2 stale "+peerMAC)
 }
 
+// That packets could be sent is no sign that they arrive.
+//
+// Spec: RFC 4861, section 7.3.3, MUST NOT, NUD-R04
+func TestNUD_R04_SendingConfirmsNothing(t *testing.T) {
+	b := newBench(t, NeighborConfig{})
+	b.do(Resolve{addr(peer), addr(hostLL)}, advert(peer, "SO", link(peerMAC)))
+	begin := b.now
+	for b.state(peer) != "none" {
+		b.do(Used{addr(peer)}, Resolve{addr(peer), addr(hostLL)})
+		b.after(100 * time.Millisecond)
+		if b.now.Sub(begin) > time.Minute {
+			t.Fatalf("%s after a minute without an answer", b.state(peer))
+		}
+	}
+	// ReachableTime, DELAY_FIRST_PROBE_TIME and three probes; DELAY begins
+	// with the first packet after ReachableTime.
+	if d := b.now.Sub(begin); d < 38*time.Second || d > 38*time.Second+200*time.Millisecond {
+		t.Errorf("given up after %v", d)
+	}
+}
+
 // Spec: RFC 4861, section 7.3.1, SHOULD, NUD-R03
 func TestNUD_R03_ConfirmationsKeepAnEntryReachable(t *testing.T) {
 	b := newBench(t, NeighborConfig{})

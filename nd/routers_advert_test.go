@@ -238,6 +238,32 @@ func TestRA_R12_ManagedAndOther(t *testing.T) {
 	b.expect(say(true, false), "managed true other false")
 }
 
+// In RFC 2462 the flags are set once, and M implies O.
+//
+// Spec: RFC 2462, section 5.5.3, must, RA-R12
+// Spec: RFC 2462, section 5.2, must, RA-R12
+func TestRA_R12_FlagsThatAreSetStaySet(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		say  [][2]bool // M, O
+		want []string
+	}{
+		{"M", [][2]bool{{false, false}, {true, false}, {true, false}, {false, false}, {false, true}, {true, true}}, []string{"managed true other true"}},
+		{"O, then M", [][2]bool{{false, true}, {false, false}, {true, false}, {false, false}, {false, true}}, []string{"managed false other true", "managed true other true"}},
+	} {
+		b := newRoutersBench(t, RouterConfig{StickyFlags: true})
+		for range 2 {
+			var got []string
+			for i, f := range c.say {
+				src := []string{routerA, routerB}[i%2] // whichever router says it
+				got = append(got, b.do(ra(src, RouterAdvert{Managed: f[0], Other: f[1]}))...)
+			}
+			b.expect(got, c.want...)
+			b.do(Disable{}, Enable{}) // and then anew
+		}
+	}
+}
+
 // Spec: RFC 4191, section 2.2, MUST, RA-R14
 // Spec: RFC 4191, section 3.1, must, RA-R14
 func TestRA_R14_PreferenceOfTypeC(t *testing.T) {
@@ -325,6 +351,26 @@ func TestRA_R02_UnknownOptionsArePassedOn(t *testing.T) {
 		t.Errorf("refused %d", got)
 	}
 	b.expect(say(), again, "options of fe80::a [] [] []")
+}
+
+// The portal of a router is the one that it named last. An advertisement without
+// the option says nothing of it.
+//
+// Spec: RFC 4861, section 9, MUST NOT, RA-R02
+func TestRA_R02_CaptivePortal(t *testing.T) {
+	b := newRoutersBench(t, RouterConfig{MaxRtrSolicitations: 1})
+	const again = "add ::/0 via fe80::a by fe80::a for 1h0m0s"
+	say := func(uri string) []string {
+		return b.do(ra(routerA, RouterAdvert{RouterLifetime: time.Hour, CaptivePortal: uri}))
+	}
+	b.expect(say("https://example.org/a"), "router fe80::a", again, "options of fe80::a [] [] [] portal https://example.org/a")
+	b.expect(say("https://example.org/a"), again)
+	b.expect(say(""), again)
+	b.expect(say("https://example.org/b"), again, "options of fe80::a [] [] [] portal https://example.org/b")
+	if got := b.r.Routers()[0].CaptivePortal; got != "https://example.org/b" {
+		t.Errorf("lists %q", got)
+	}
+	b.expect(b.after(time.Hour), "remove ::/0 via fe80::a by fe80::a", "no router fe80::a", "options of fe80::a [] [] []")
 }
 
 // Nothing is shared with the caller.

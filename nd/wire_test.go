@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -99,11 +100,12 @@ var golden = []struct {
 				{netip.MustParsePrefix("2001:db8:3::/48"), Medium, Infinity},
 				{netip.MustParsePrefix("2001:db8:4::5/128"), High, 0},
 			},
-			DNSServers: []RecursiveDNS{{[]netip.Addr{addr("2001:db8::53"), addr("fe80::53")}, 600 * time.Second}},
-			DNSSearch:  []DNSSearchList{{[]string{"example.org", "a_b"}, Infinity}},
-			Unknown:    []RawOption{{Type: 253, Body: []byte{1, 2, 3, 4, 5, 6}}},
+			DNSServers:    []RecursiveDNS{{[]netip.Addr{addr("2001:db8::53"), addr("fe80::53")}, 600 * time.Second}},
+			DNSSearch:     []DNSSearchList{{[]string{"example.org", "a_b"}, Infinity}},
+			CaptivePortal: "http://p/",
+			Unknown:       []RawOption{{Type: 253, Body: []byte{1, 2, 3, 4, 5, 6}}},
 		},
-		wire: `86 00 3973 40 c8 0708 00007530 000005dc
+		wire: `86 00 9edc 40 c8 0708 00007530 000005dc
 			01 01 020000000009
 			05 01 0000 000005dc
 			03 04 40 c0 ffffffff 00003840 00000000 20010db8000100000000000000000000
@@ -113,6 +115,7 @@ var golden = []struct {
 			18 03 80 08 00000000 20010db8000400000000000000000005
 			19 05 0000 00000258 20010db8000000000000000000000053 fe800000000000000000000000000053
 			1f 04 0000 ffffffff 07 6578616d706c65 03 6f7267 00 03 615f62 00 000000000000
+			25 02 687474703a2f2f702f 0000000000
 			fd 01 010203040506`,
 	},
 	{
@@ -515,6 +518,25 @@ func TestNDV_R05_LinkLayerOptionsWithoutAnAddressOfOneNode(t *testing.T) {
 	}
 }
 
+// A target need be in no prefix that is known to be on-link.
+//
+// Spec: RFC 4861, section 8.1, MUST NOT, RDR-R05
+func TestRDR_R05_TargetsOfEveryPrefix(t *testing.T) {
+	h := Header{Src: addr("fe80::9"), Dst: addr("2001:db8::1")}
+	for _, want := range []*Redirect{
+		{Target: addr("2001:db8:ffff::5"), Destination: addr("2001:db8:ffff::5")},
+		{Target: addr("fe80::8"), Destination: addr("2001:db8:ffff::5")},
+		{Target: addr("fd00::1"), Destination: addr("fd00::1")},
+	} {
+		got, err := Parse(h, 255, Append(nil, h.Src, h.Dst, want))
+		if err != nil {
+			t.Errorf("to %v: %v", want.Target, err)
+		} else if d := cmp.Diff(Message(want), got, cmpAddrs); d != "" {
+			t.Errorf("(-want +got)\n%s", d)
+		}
+	}
+}
+
 // Spec: RFC 3971, section 5.3.2, must, EDAD-R01
 func TestNonceIsTheFirst(t *testing.T) {
 	h := Header{Src: netip.IPv6Unspecified(), Dst: addr("ff02::1:ff00:9")}
@@ -568,6 +590,46 @@ func TestRouterAdvertIgnoresOddOptions(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if d := cmp.Diff(&RouterAdvert{CurHopLimit: 64}, m, cmpAddrs); d != "" {
 			t.Errorf("%s (-want +got)\n%s", name, d)
+		}
+	}
+}
+
+// A captive portal whose URI cannot be one is an option like an unknown one; the
+// first that can be one counts.
+//
+// Spec: RFC 4861, section 6.1.2, MUST, RA-R02
+func TestRA_R02_CaptivePortals(t *testing.T) {
+	h := Header{Src: addr("fe80::9"), Dst: addr("ff02::1")}
+	long := func(n int) string { // an option with a URI of n octets
+		padded := (n + 2 + 7) / 8 * 8
+		return fmt.Sprintf("25%02x", padded/8) + strings.Repeat("61", n) + strings.Repeat("00", padded-2-n)
+	}
+	for name, c := range map[string]struct {
+		options string
+		want    string
+		unknown int
+	}{
+		"fills its option":       {"2501 616263646566", "abcdef", 0},
+		"padded":                 {"2501 610000000000", "a", 0},
+		"padded more than need":  {"2502 6100000000000000000000000000", "a", 0},
+		"of 255 octets":          {long(255), strings.Repeat("a", 255), 0},
+		"of 256 octets":          {long(256), "", 1},
+		"empty":                  {"2501 000000000000", "", 1},
+		"zero inside":            {"2501 610062000000", "", 1},
+		"blank":                  {"2501 612062000000", "", 1},
+		"line break":             {"2501 610a00000000", "", 1},
+		"delete":                 {"2501 617f00000000", "", 1},
+		"no ASCII":               {"2501 c3a400000000", "", 1},
+		"two":                    {"2501 610000000000 2501 620000000000", "a", 0},
+		"one after one that not": {"2501 000000000000 2501 620000000000", "b", 1},
+	} {
+		b := append([]byte{typeRouterAdvert, 15: 0}, octets(t, c.options)...)
+		m, err := Parse(h, 255, withChecksum(h, b))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := m.(*RouterAdvert); got.CaptivePortal != c.want || len(got.Unknown) != c.unknown {
+			t.Errorf("%s: %q and %d unknown options", name, got.CaptivePortal, len(got.Unknown))
 		}
 	}
 }
@@ -660,6 +722,8 @@ func TestAppendPanicsOnWhatNoMessageCanCarry(t *testing.T) {
 		"short nonce": &NeighborSolicit{Nonce: "12345"},
 		"long nonce":  &NeighborSolicit{Nonce: Nonce(strings.Repeat("x", 2046))},
 		"raw option":  &RouterAdvert{Unknown: []RawOption{{Type: 200, Body: []byte("seven..")}}},
+		"portal":      &RouterAdvert{CaptivePortal: "two words"},
+		"long portal": &RouterAdvert{CaptivePortal: strings.Repeat("a", 256)},
 		"domain":      &RouterAdvert{DNSSearch: []DNSSearchList{{Domains: []string{"a..b"}}}},
 		"domains":     &RouterAdvert{DNSSearch: []DNSSearchList{{Domains: []string{strings.Repeat("a.", 1100) + "a"}}}},
 	} {
@@ -768,6 +832,7 @@ func drawMessage(t *rapid.T) (Header, Message) {
 		name := rapid.StringMatching(`[a-z0-9_-]{1,63}(\.[A-Z]{1,9}){0,4}`)
 		m.DNSSearch = append(m.DNSSearch, DNSSearchList{rapid.SliceOfN(name, 1, 4).Draw(t, "domains"), life.Draw(t, "life")})
 	}
+	m.CaptivePortal = rapid.StringMatching(`([!-~]{1,255})?`).Draw(t, "portal")
 	for range rapid.IntRange(0, 2).Draw(t, "unknown") {
 		n := 8*rapid.IntRange(1, 4).Draw(t, "units") - 2
 		m.Unknown = append(m.Unknown, RawOption{rapid.ByteRange(100, 255).Draw(t, "kind"),

@@ -95,3 +95,6 @@ func with[V any](table *bart.Table[V], p netip.Prefix, v V, in bool) *bart.Table
 	}
 	return table
 }
+
+// Reachability is what Reach said last of a gateway.
+func (t *Table) Reachability(addr netip.Addr) Reachability { return t.reachOf(addr).state }
