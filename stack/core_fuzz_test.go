@@ -20,7 +20,8 @@ func FuzzCore(f *testing.F) {
 			return
 		}
 		profile := []Profile{RFC2462(), RFC4862(), Current()}[data[0]%3]
-		n := newRoutedNode(t, CoreConfig{Profile: profile, Limits: Limits{MaxNeighbors: 16, MaxQueued: 4, MaxAddresses: 8, MaxGroups: 16, MaxRoutes: 4}})
+		limits := Limits{MaxNeighbors: 16, MaxQueued: 4, MaxAddresses: 8, MaxGroups: 16, MaxRoutes: 4, MaxRedirects: 2}
+		n := newNodeAs(t, CoreConfig{Profile: profile, Limits: limits, Identity: Identity{Secret: testSecret}})
 		n.random.point = float64(data[1]) / 255
 		n.step(LinkUp{})
 		for in := (&fuzzInput{data[2:]}); len(in.data) > 0 && !t.Failed(); {
@@ -61,7 +62,7 @@ func fuzzAddr(k byte) netip.Addr {
 
 func fuzzStep(n *node, in *fuzzInput) {
 	what, a := in.octet(), fuzzAddr(in.octet())
-	switch what % 17 {
+	switch what % 22 {
 	case 0:
 		n.addConfig(AddressConfig{Prefix: netip.PrefixFrom(a, 64), DAD: 0, Anycast: what > 200})
 	case 1:
@@ -113,5 +114,15 @@ func fuzzStep(n *node, in *fuzzInput) {
 		})
 	case 15:
 		n.receives(in.take(int(in.octet())))
+	case 17:
+		n.hears(peerLL, a, &nd.Redirect{Target: otherRouter, Destination: fuzzAddr(in.octet()), TargetLinkAddr: otherMAC})
+	case 18:
+		n.sends(a, fuzzAddr(in.octet()), uint32(what))
+	case 19:
+		n.step(RouterSkipped{a})
+	case 20:
+		n.step(Progress{Local: ownLL, Remote: a, Flow: uint32(what)})
+	case 21:
+		n.step(SetLinkAddr{n.id(), nd.LinkAddr{2 + what&1, 0, 0, 0, 0, what}})
 	}
 }
