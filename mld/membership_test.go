@@ -17,7 +17,7 @@ func address(a string) Holder {
 // Two addresses share a solicited-node group; it is left with the second.
 //
 // Spec: RFC 4861, section 7.2.1, MUST NOT, GRP-R03
-// Spec: derived, DER, GRP-R05
+// Spec: RFC 4861, section 7.2.1, DER, GRP-R05
 func TestGRP_R03_LeftWithTheLastHolder(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	first, second := address("2001:db8::5"), address("2001:db8:1::5")
@@ -35,7 +35,7 @@ func TestGRP_R03_LeftWithTheLastHolder(t *testing.T) {
 	}
 }
 
-// Spec: derived, DER, GRP-R05
+// Spec: RFC 4861, section 7.2.1, DER, GRP-R05
 func TestGRP_R05_HoldsAreByName(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.step(0, join(group5, group5))
@@ -72,7 +72,7 @@ func TestGRP_R08_AllNodesOutlastsSockets(t *testing.T) {
 
 // What was never reported needs no leave.
 //
-// Spec: RFC 3810, section 6.1, SHOULD, GRP-R06
+// Spec: RFC 3810, section 6.1, must, GRP-R06
 func TestGRP_R06_ListeningIsNotReported(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		h := newHost(t, Config{Version: version}, latest)

@@ -25,7 +25,7 @@ func temporaryBench(t testing.TB, cfg AutoconfConfig) *autoBench {
 	return b
 }
 
-// Spec: RFC 8981, section 3.4, MUST, IID-R11
+// Spec: RFC 8981, section 3.4, must, IID-R11
 func TestIID_R11_LifetimesAreTheLowerOfTheTwo(t *testing.T) {
 	b := temporaryBench(t, AutoconfConfig{})
 	b.expect(b.do(prefix(subnet, Infinity, Infinity)), "add "+temporary1+"/64 temporary 19h12m0s/48h0m0s")

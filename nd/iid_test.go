@@ -64,7 +64,7 @@ func TestIID_R04_EveryArgumentCounts(t *testing.T) {
 	})
 }
 
-// Spec: RFC 5453, section 3, SHOULD, IID-R06
+// Spec: RFC 5453, section 2, MUST NOT, IID-R06
 func TestIID_R06_ReservedIdentifiers(t *testing.T) {
 	for id, want := range map[string]bool{
 		"0000000000000000": true,

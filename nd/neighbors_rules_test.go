@@ -756,7 +756,7 @@ func TestCACHE_R02_DefenceNeedsNoEntry(t *testing.T) {
 	}
 }
 
-// Spec: RFC 6583, section 7.1, REC, CACHE-R01
+// Spec: RFC 6583, section 7, REC, CACHE-R01
 func TestCACHE_R01_IncompleteEntriesAreBounded(t *testing.T) {
 	b := newBench(t, NeighborConfig{MaxIncomplete: 3, MaxResolveRate: 1000})
 	for i := range 3 {

@@ -474,7 +474,7 @@ func (b *bench) tableOutcome(out []string) string {
 // Each pair of a state and an event has a row, and does what it says.
 //
 // Spec: RFC 4861, section 7.2.5, MUST, NUD-R01
-// Spec: RFC 7048, section 3, MUST, NUD-R09
+// Spec: RFC 7048, section 3, SHOULD, NUD-R09
 // Spec: RFC 4861, section 6.3.4, MUST, RA-R08
 // Spec: RFC 4861, section 7.3.1, MUST NOT, NUD-R02
 // Spec: RFC 4861, section 7.3.1, SHOULD, NUD-R03

@@ -15,7 +15,7 @@ import (
 )
 
 // Spec: RFC 4862, section 5.4.2, MUST, DAD-R13
-// Spec: RFC 4862, section 5.4.2, MUST, DAD-R15
+// Spec: RFC 4862, section 5.4.2, must, DAD-R15
 func TestDAD_R15_ProbeOnTheWire(t *testing.T) {
 	n := newNode(t, CoreConfig{Profile: RFC4862()})
 	n.up()
@@ -107,7 +107,7 @@ func TestDAD_R37_AssignedAddressIsDefended(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4.4, -, DAD-R36
+// Spec: RFC 4862, section 5.4.4, DER, DAD-R36
 func TestDAD_R36_AdvertisementForAnAssignedAddressIsReported(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -180,7 +180,7 @@ func TestParseControlRefusesWhatNoMachineMaySee(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.5.4, must, LIF-R18
+// Spec: RFC 4862, section 5.5.4, DER, LIF-R18
 func TestLIF_R18_LifetimesRunWhileTentative(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -449,7 +449,7 @@ func TestRemovedAddressIsNotDefended(t *testing.T) {
 	}
 }
 
-// Spec: RFC 3810, section 5.2.13, must, MLD-R03
+// Spec: RFC 3810, section 5.2.13, MUST, MLD-R03
 func TestMLD_R03_ReportsComeFromAnAssignedLinkLocalAddress(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()

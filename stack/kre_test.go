@@ -44,7 +44,7 @@ func TestKRE_1_AddWaitsForDADAndReturnsItsResult(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
+// Spec: RFC 4862, section 5.4.5, MUST NOT, KRE-2
 func TestKRE_2_DuplicateVanishesFromSight(t *testing.T) {
 	for _, profile := range []Profile{RFC2462(), RFC4862(), Current()} {
 		n := newNode(t, CoreConfig{Profile: profile})
@@ -66,7 +66,7 @@ func TestKRE_2_DuplicateVanishesFromSight(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4, MUST, KRE-3
+// Spec: RFC 4862, section 5.4, must, KRE-3
 func TestKRE_3_NoRouteBecauseOfATentativeAddress(t *testing.T) {
 	n := newNode(t, CoreConfig{NoLinkLocal: true})
 	n.up()
@@ -131,7 +131,7 @@ func TestKRE_4_GroupIsLeftInTheStepThatFindsTheDuplicate(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4861, section 6.3.5, MUST, KRE-5
+// Spec: RFC 4861, section 6.3.5, DER, KRE-5
 func TestKRE_5_DeletingAnAddressReleasesItsOwnReferencesOnly(t *testing.T) {
 	linkLocal := netip.MustParsePrefix("fe80::/64")
 	shared := netip.MustParsePrefix("2001:db8::/64")

@@ -148,7 +148,7 @@ func TestICMPv6Checksum(t *testing.T) {
 	}
 }
 
-// Spec: RFC 8200, section 4, MUST, ICM-R07
+// Spec: RFC 8200, section 4, should, ICM-R07
 func TestParameterProblem(t *testing.T) {
 	h, w := solo(t)
 	udp := udpMessage(port(addrB, 1), port(addrA, 2), nil)
@@ -182,7 +182,7 @@ func fragments(id uint32, message []byte, cuts ...int) (list [][]byte) {
 
 // Spec: RFC 8200, section 5, must, FRG-R07
 // Spec: RFC 5722, section 4, MUST, FRG-R03
-// Spec: RFC 6946, section 4, must, FRG-R04
+// Spec: RFC 6946, section 4, MUST, FRG-R04
 func TestReassembly(t *testing.T) {
 	h, w := solo(t)
 	c := listenUDP(t, h, port(unspecified, 2))
