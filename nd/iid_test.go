@@ -40,6 +40,8 @@ func TestIID_R04_StableIIDIsTheEndOfHMACSHA256(t *testing.T) {
 
 // Arguments that differ anywhere give other identifiers, also if their
 // concatenation is the same.
+//
+// Spec: RFC 7217, section 5, MUST, IID-R04
 func TestIID_R04_EveryArgumentCounts(t *testing.T) {
 	type args struct {
 		prefix     netip.Prefix

@@ -39,6 +39,8 @@ func configsOf(p Profile) configs {
 var typeC = configs{Routers: nd.RouterConfig{Backoff: true, Preferences: true}}
 
 // The table of profiles, knob by knob.
+//
+// Spec: RFC 7559, section 3, MUST, RS-R09
 func TestProfiles(t *testing.T) {
 	for name, want := range map[string]configs{
 		"current": typeC,
