@@ -142,14 +142,20 @@ func TestDAD_R24_NothingAnswersForATentativeAddress(t *testing.T) {
 func TestLIF_R11_DeprecatedAddressAnswers(t *testing.T) {
 	_, b, sa, sb := connectedPair(t)
 	deprecated := instantly("2001:db8::d/64")
-	deprecated.PreferredLifetime = -1
+	deprecated.PreferredLifetime, deprecated.ValidLifetime = time.Millisecond, time.Hour
 	if err := b.AddAddress(t.Context(), deprecated); err != nil {
 		t.Fatal(err)
 	}
-	if as := b.Addresses(); !slices.ContainsFunc(as, func(a stack.Address) bool {
-		return a.Prefix.Addr() == deprecated.Prefix.Addr() && a.State == stack.Deprecated
-	}) {
-		t.Fatalf("addresses %v", as)
+	for {
+		as := b.Addresses()
+		k := slices.IndexFunc(as, func(a stack.Address) bool { return a.Prefix == deprecated.Prefix })
+		if k < 0 {
+			t.Fatalf("addresses %v", as)
+		}
+		if as[k].State == stack.Deprecated {
+			break
+		}
+		time.Sleep(time.Millisecond)
 	}
 	l, err := sb.Listen("tcp", "[::]:7")
 	if err != nil {
