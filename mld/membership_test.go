@@ -17,7 +17,7 @@ func address(a string) Holder {
 // Two addresses share a solicited-node group; it is left with the second.
 //
 // Spec: RFC 4861, section 7.2.1, MUST NOT, GRP-R03
-// Spec: RFC 4861, section 7.2.1, DER, GRP-R05
+// Spec: derived, DER, GRP-R05
 func TestGRP_R03_LeftWithTheLastHolder(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	first, second := address("2001:db8::5"), address("2001:db8:1::5")
@@ -35,7 +35,7 @@ func TestGRP_R03_LeftWithTheLastHolder(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4861, section 7.2.1, DER, GRP-R05
+// Spec: derived, DER, GRP-R05
 func TestGRP_R05_HoldsAreByName(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.step(0, join(group5, group5))

@@ -350,7 +350,7 @@ func (w *model) run(versions []int) {
 // Whatever Robustness-1 reports of each news are lost, the network learns
 // exactly what is joined, and has every answer in time.
 //
-// Spec: RFC 3810, section 6.1, must, MLD2-R03
+// Spec: RFC 3810, section 9.1, must, MLD2-R03
 // Spec: RFC 3810, section 6.1, must, MLD2-R04
 func TestNetworkLearnsInSpiteOfLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -81,7 +81,7 @@ func TestMLD2_R04_NewerChangeReplaces(t *testing.T) {
 // The repeats of a leave are in no view, and one who only listens does not end
 // them.
 //
-// Spec: RFC 4861, section 7.2.1, DER, GRP-R05
+// Spec: derived, DER, GRP-R05
 func TestLeaveIsRepeatedOutOfSight(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.step(0, join(group5))
