@@ -117,7 +117,7 @@ func TestDAD_R13_JoinsBeforeTheFirstProbe(t *testing.T) {
 	`)
 }
 
-// Spec: RFC 4862, section 5.4.2, MUST, DAD-R14
+// Spec: RFC 4862, section 5.4.2, must, DAD-R14
 func TestDAD_R14_ProbesAreRetransTimerApart(t *testing.T) {
 	check(t, `
 	config transmits=2 retrans=250ms
@@ -134,7 +134,7 @@ func TestDAD_R14_ProbesAreRetransTimerApart(t *testing.T) {
 
 // The rest of the message has no choice in it: it is the caller's.
 //
-// Spec: RFC 4862, section 5.4.2, MUST, DAD-R15
+// Spec: RFC 4862, section 5.4.2, must, DAD-R15
 func TestDAD_R15_ProbesGoToTheSolicitedNodeGroup(t *testing.T) {
 	check(t, `
 	0s      start 2001:db8::1234:5678:9abc
@@ -565,7 +565,7 @@ func TestDAD_R35_AdvertisementForTheTentativeAddress(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4.4, —, DAD-R36
+// Spec: RFC 4862, section 5.4.4, DER, DAD-R36
 func TestDAD_R36_AssignedAddressIsLeftToItsDefence(t *testing.T) {
 	check(t, `
 	0s      start fe80::1
@@ -682,7 +682,7 @@ func TestDAD_R46_OneCleanUp(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.3, DER, DAD-R47
+// Spec: RFC 4862, section 5.3, must, DAD-R47
 func TestDAD_R47_TestsAgainAfterReinitialisation(t *testing.T) {
 	check(t, `
 	delay 400ms
@@ -704,7 +704,7 @@ func TestDAD_R47_TestsAgainAfterReinitialisation(t *testing.T) {
 	`)
 }
 
-// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
+// Spec: RFC 4862, section 5.4.5, MUST NOT, KRE-2
 func TestKRE_2_DuplicateVanishes(t *testing.T) {
 	m := New(Config{}, new(script))
 	m.Step(epoch, Start{Addr: tableAddr})

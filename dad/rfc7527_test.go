@@ -216,7 +216,7 @@ func TestEDAD_R07_ConflictAfterLoopback(t *testing.T) {
 
 // A node without Enhanced DAD sends no nonces and looks at none.
 //
-// Spec: RFC 4861, section 9, DER, EDAD-R08
+// Spec: RFC 4861, section 9, MUST, EDAD-R08
 func TestEDAD_R08_NonceIsIgnoredWithoutTheKnob(t *testing.T) {
 	check(t, `
 	config no-nonce loopback=echoes

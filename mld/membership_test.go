@@ -72,7 +72,7 @@ func TestGRP_R08_AllNodesOutlastsSockets(t *testing.T) {
 
 // What was never reported needs no leave.
 //
-// Spec: RFC 3810, section 6.1, SHOULD, GRP-R06
+// Spec: RFC 3810, section 6.1, must, GRP-R06
 func TestGRP_R06_ListeningIsNotReported(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		h := newHost(t, Config{Version: version}, latest)

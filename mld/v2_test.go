@@ -24,7 +24,7 @@ func groupsN(n int) (groups []netip.Addr) {
 
 // Spec: RFC 3810, section 5.2.14, must, MLD2-R01
 // Spec: RFC 3810, section 6.1, must, MLD2-R02
-// Spec: RFC 3810, section 6.1, SHOULD, GRP-R06
+// Spec: RFC 3810, section 6.1, must, GRP-R06
 func TestMLD2_R02_JoinAndLeave(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.want(0, join(group5), "+ff02::5", "fe80::1 > ff02::16 TO_EX ff02::5")
@@ -351,7 +351,7 @@ func TestQueriedSourcesAreBounded(t *testing.T) {
 // The answer to a General Query is spread over the interval, page by page, and
 // has each group once, whatever comes and goes meanwhile.
 //
-// Spec: RFC 3810, section 6.3, recommended, MLD2-R06
+// Spec: RFC 3810, section 6.3, REC, MLD2-R06
 func TestManyGroupsAnswerInPages(t *testing.T) {
 	n := 0
 	h := newHost(t, Config{Robustness: 1}, func(_, hi time.Duration) time.Duration {

@@ -339,6 +339,8 @@ func (w *autoWatcher) hour(t *testing.T, used *int) {
 
 // A flood of prefixes costs a bounded number of addresses, and those that were
 // there first stay.
+//
+// Spec: RFC 6583, section 7, REC, CACHE-R01
 func TestFloodOfPrefixes(t *testing.T) {
 	b := newUpBench(t, AutoconfConfig{Temporary: true})
 	b.do(prefix(subnet, day, day))

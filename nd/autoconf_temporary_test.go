@@ -25,7 +25,7 @@ func temporaryBench(t testing.TB, cfg AutoconfConfig) *autoBench {
 	return b
 }
 
-// Spec: RFC 8981, section 3.4, MUST, IID-R11
+// Spec: RFC 8981, section 3.4, must, IID-R11
 func TestIID_R11_LifetimesAreTheLowerOfTheTwo(t *testing.T) {
 	b := temporaryBench(t, AutoconfConfig{})
 	b.expect(b.do(prefix(subnet, Infinity, Infinity)), "add "+temporary1+"/64 temporary 19h12m0s/48h0m0s")
@@ -41,6 +41,8 @@ func TestIID_R11_LifetimesAreTheLowerOfTheTwo(t *testing.T) {
 // "no temporary addresses should ever remain "valid" or "preferred" for a time
 // longer than (TEMP_VALID_LIFETIME) or (TEMP_PREFERRED_LIFETIME -
 // DESYNC_FACTOR)"
+//
+// Spec: RFC 8981, section 3.4, must, IID-R11
 func TestIID_R11_RefreshDoesNotExceedTheMost(t *testing.T) {
 	b := temporaryBench(t, AutoconfConfig{})
 	b.do(prefix(subnet, 5*time.Hour, 10*time.Hour))
@@ -97,6 +99,7 @@ func TestIID_R13_DuplicatesHaveThreeRetries(t *testing.T) {
 	}
 }
 
+// Spec: RFC 8981, section 3.4, MUST, IID-R13
 func TestIID_R13_OnlyConsecutiveDuplicatesCount(t *testing.T) {
 	b := temporaryBench(t, AutoconfConfig{})
 	b.do(prefix(subnet, Infinity, Infinity))
@@ -121,6 +124,7 @@ func TestIID_R14_ASuccessorIsFormedRegenAdvanceBefore(t *testing.T) {
 		"add "+temporary3+"/64 temporary 19h12m0s/48h0m0s", "deprecate "+temporary2, "remove "+temporary1)
 }
 
+// Spec: RFC 8981, section 3.5, MUST NOT, IID-R14
 func TestIID_R14_NoneIsFormedInResponseToDeprecation(t *testing.T) {
 	b := temporaryBench(t, AutoconfConfig{})
 	b.do(prefix(subnet, Infinity, Infinity))

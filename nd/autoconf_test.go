@@ -240,6 +240,8 @@ func TestIID_R03_StableAddressesDoNotShowTheLinkLayerAddress(t *testing.T) {
 
 // A claim that has the address that would be formed is handled like a
 // duplicate, unless the identifier is that of the link-layer address.
+//
+// Spec: RFC 7217, section 5, SHOULD, IID-R06
 func TestIID_R06_AnIdentifierOfAnotherAddressIsNotUsed(t *testing.T) {
 	b := newUpBench(t, stableConfig)
 	b.expect(b.do(AddressClaimed{stableAddr(subnet, 0)}, prefix(subnet, day, day)))
@@ -325,6 +327,8 @@ func TestIID_R10_ACounterThatGrewInVainIsNotSaved(t *testing.T) {
 
 // Three duplicates in one life of the address do not count against it in the
 // next.
+//
+// Spec: RFC 7217, section 6, SHOULD, IID-R08
 func TestIID_R08_AttemptsAreCountedAnewAfterSuccess(t *testing.T) {
 	b := newUpBench(t, stableConfig)
 	b.do(prefix(subnet, day, day))
@@ -374,6 +378,7 @@ func TestLIF_R02_OptionsThatAreIgnored(t *testing.T) {
 	}
 }
 
+// Spec: RFC 4862, section 5.5.3, should, IID-R07
 func TestIID_R07_TheLengthIsTheLinkTypes(t *testing.T) {
 	b := newUpBench(t, AutoconfConfig{IdentifierBits: 48})
 	b.expect(b.do(prefix(subnet, day, day)))
@@ -403,6 +408,8 @@ func TestLIF_R03_ANewPrefixFormsAnAddress(t *testing.T) {
 
 // In RFC 2462 an address of other means also keeps temporary addresses and
 // further attempts away.
+//
+// Spec: RFC 2462, section 5.5.3, must, LIF-R03
 func TestLIF_R03_AnyAddressOfThePrefixIsEnough(t *testing.T) {
 	cfg := stableConfig
 	cfg.MatchAnyAddress, cfg.Temporary = true, true
@@ -417,6 +424,8 @@ func TestLIF_R03_AnyAddressOfThePrefixIsEnough(t *testing.T) {
 
 // An address in the list is not formed a second time; it is when the list has
 // it no more.
+//
+// Spec: RFC 4862, section 5.5.3, must, LIF-R03
 func TestLIF_R03_TheFormedAddressIsInTheListAlready(t *testing.T) {
 	b := newUpBench(t, AutoconfConfig{})
 	b.expect(b.do(AddressClaimed{addr(hardware)}, prefix(subnet, day, day)))
@@ -605,6 +614,8 @@ func TestAutoconfConfigValidate(t *testing.T) {
 }
 
 // The counters of the latest networks are kept, not those of all.
+//
+// Spec: RFC 7217, section 6, MAY, IID-R10
 func TestIID_R10_KeptCountersAreBounded(t *testing.T) {
 	cfg := stableConfig
 	for i := range 100 {

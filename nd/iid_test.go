@@ -40,6 +40,8 @@ func TestIID_R04_StableIIDIsTheEndOfHMACSHA256(t *testing.T) {
 
 // Arguments that differ anywhere give other identifiers, also if their
 // concatenation is the same.
+//
+// Spec: RFC 7217, section 5, MUST, IID-R04
 func TestIID_R04_EveryArgumentCounts(t *testing.T) {
 	type args struct {
 		prefix     netip.Prefix
@@ -64,7 +66,7 @@ func TestIID_R04_EveryArgumentCounts(t *testing.T) {
 	})
 }
 
-// Spec: RFC 5453, section 3, SHOULD, IID-R06
+// Spec: RFC 5453, section 2, MUST NOT, IID-R06
 func TestIID_R06_ReservedIdentifiers(t *testing.T) {
 	for id, want := range map[string]bool{
 		"0000000000000000": true,

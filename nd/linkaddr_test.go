@@ -68,6 +68,8 @@ func TestNDV_R14_MulticastLinkAddr(t *testing.T) {
 }
 
 // The example of RFC 4291, section 2.7.1.
+//
+// Spec: RFC 4291, section 2.7.1, must, GRP-R02
 func TestSolicitedNode(t *testing.T) {
 	if got := SolicitedNode(addr("4037::1:800:200e:8c6c")); got != addr("ff02::1:ff0e:8c6c") {
 		t.Error(got)

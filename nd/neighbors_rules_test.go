@@ -69,6 +69,8 @@ func TestNDS_R06_SourceOfSolicitations(t *testing.T) {
 
 // An address that was assigned first, and then is optimistic or anycast, is no
 // source any more, and one that becomes a plain one is.
+//
+// Spec: RFC 4861, section 7.2.2, SHOULD, NDS-R06
 func TestNDS_R06_FlagsOfAnAddressChange(t *testing.T) {
 	b := newBareBench(t, NeighborConfig{})
 	resolve := Resolve{addr(other), netip.Addr{}}
@@ -334,6 +336,7 @@ func TestNDV_R09_CacheOfTheSender(t *testing.T) {
 }
 
 // Spec: RFC 4861, section 7.3.3, must, NUD-R05
+// Spec: RFC 4861, section 7.3.3, SHOULD, NUD-29
 func TestNUD_R05_NoProbesWithoutTraffic(t *testing.T) {
 	b := newBench(t, NeighborConfig{})
 	b.do(Resolve{addr(peer), addr(hostLL)}, advert(peer, "SO", link(peerMAC)))
@@ -688,6 +691,7 @@ func states(b *bench) string {
 }
 
 // Spec: RFC 6583, section 7.1, REC, CACHE-R03
+// Spec: RFC 4861, section 5.3, should, NDS-R10
 func TestCACHE_R03_WhoGivesWay(t *testing.T) {
 	b := newBench(t, NeighborConfig{KeepUnreachable: true, MaxEntries: 9})
 	mac := link(peerMAC)
@@ -777,7 +781,7 @@ func TestCACHE_R02_DefenceNeedsNoEntry(t *testing.T) {
 	}
 }
 
-// Spec: RFC 6583, section 7.1, REC, CACHE-R01
+// Spec: RFC 6583, section 7, REC, CACHE-R01
 func TestCACHE_R01_IncompleteEntriesAreBounded(t *testing.T) {
 	b := newBench(t, NeighborConfig{MaxIncomplete: 3, MaxResolveRate: 1000})
 	for i := range 3 {
@@ -844,6 +848,7 @@ func TestDeletedNeighborsAreForgotten(t *testing.T) {
 }
 
 // Spec: RFC 6583, section 7.2, REC, CACHE-R04
+// Spec: RFC 6583, section 7.1, REC, CACHE-R02
 func TestCACHE_R04_RateOfResolutions(t *testing.T) {
 	b := newBench(t, NeighborConfig{MaxIncomplete: 4, MaxResolveRate: 10})
 	begin := func(i int) bool {

@@ -53,6 +53,7 @@ func (a *asked) Between(lo, hi time.Duration) time.Duration {
 func (*asked) Nonce() Nonce { return "nonce." }
 
 // Spec: RFC 4861, section 6.3.7, SHOULD, RS-R04
+// Spec: RFC 4861, section 6.3.7, may, DAD-R21
 func TestRS_R04_RandomDelayUnlessDADHasDelayed(t *testing.T) {
 	random := &asked{}
 	r := NewRouters(RouterConfig{}, random)

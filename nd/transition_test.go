@@ -534,7 +534,7 @@ func (b *bench) tableOutcome(out []string) string {
 // Each pair of a state and an event has a row, and does what it says.
 //
 // Spec: RFC 4861, section 7.2.5, MUST, NUD-R01
-// Spec: RFC 7048, section 3, MUST, NUD-R09
+// Spec: RFC 7048, section 3, SHOULD, NUD-R09
 // Spec: RFC 4861, section 6.3.4, MUST, RA-R08
 // Spec: RFC 4861, section 8.3, MUST, RDR-R03
 // Spec: RFC 4861, section 8.3, MUST, RDR-R04
@@ -543,6 +543,19 @@ func (b *bench) tableOutcome(out []string) string {
 // Spec: RFC 4861, section 7.3.1, SHOULD, NUD-R03
 // Spec: RFC 4861, section 7.2.3, MUST NOT, NDV-R09
 // Spec: RFC 4861, section 7.2, MUST NOT, NDV-R10
+// Spec: RFC 4861, section 7.2.2, must, NUD-1
+// Spec: RFC 4861, section 7.2.2, SHOULD, NUD-2
+// Spec: RFC 4861, section 7.2.2, MUST, NUD-3
+// Spec: RFC 4861, section 7.2.5, must, NUD-4, NUD-5, NUD-17
+// Spec: RFC 4861, section 7.2.5, SHOULD, NUD-6, NUD-7, UNA-R04
+// Spec: RFC 4861, section 7.2, MUST NOT, NUD-8, NUD-11
+// Spec: RFC 4861, section 7.2.3, SHOULD, NUD-9
+// Spec: RFC 4861, section 7.2.3, MUST, NUD-12
+// Spec: RFC 4861, section 7.2.3, must, NUD-13
+// Spec: RFC 4861, section 7.2.5, MUST, NUD-14, NUD-15, NUD-16, NUD-19, NUD-20, NUD-21, NUD-22
+// Spec: RFC 4861, section 7.2.5, MUST NOT, NUD-18
+// Spec: RFC 4861, section 7.3.3, must, NUD-10, NUD-23, NUD-24, NUD-25, NUD-26, NUD-27, NUD-28
+// Spec: RFC 7048, section 3, SHOULD, NUD-29b, NUD-30
 func TestNUD_R01_EveryStateAndEvent(t *testing.T) {
 	rows := make(map[string]string) // "state, event" to outcome
 	numbers := make(map[string]bool)

@@ -537,7 +537,7 @@ func TestRDR_R05_TargetsOfEveryPrefix(t *testing.T) {
 	}
 }
 
-// Spec: RFC 3971, section 5.3.2, must, EDAD-R01
+// Spec: RFC 3971, section 5.3.2, MUST, EDAD-R01
 func TestNonceIsTheFirst(t *testing.T) {
 	h := Header{Src: netip.IPv6Unspecified(), Dst: addr("ff02::1:ff00:9")}
 	b := append([]byte{typeNeighborSolicit, 23: 9}, octets(t, "0e01 010203040506 0e02 0708090a0b0c0d0e0f1011121314")...)
@@ -553,7 +553,7 @@ func TestNonceIsTheFirst(t *testing.T) {
 // Options of a Router Advertisement that their definition does not allow are
 // ignored, the rest of the message is not.
 //
-// Spec: RFC 4191, section 2.3, MUST, RA-R15
+// Spec: RFC 4191, section 2.3, must, RA-R15
 // Spec: RFC 8106, section 5.3.1, MUST, RA-R16
 func TestRouterAdvertIgnoresOddOptions(t *testing.T) {
 	zeros := strings.Repeat("00", 16)

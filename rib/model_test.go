@@ -260,8 +260,8 @@ func ask(s *rib.Snapshot) answers {
 	return a
 }
 
-// Spec: RFC 4861, section 5.1, MUST, RTE-R02
-// Spec: RFC 4861, section 6.3.5, MUST, RTE-R03
+// Spec: RFC 4861, section 5.1, must, RTE-R02
+// Spec: RFC 4861, section 6.3.5, DER, RTE-R03
 //
 // The table is the model: its routes, what it says about their coming and
 // going, and what a snapshot answers, then and ever after.

@@ -8,7 +8,7 @@ import (
 )
 
 // Spec: RFC 4861, section 5.2, must, NDS-R01
-// Spec: RFC 4861, section 5.1, MUST, RTE-R02
+// Spec: RFC 4861, section 5.1, must, RTE-R02
 func TestNDS_R01_OnLinkElseRouter(t *testing.T) {
 	table := tableWith(rib.Config{},
 		rib.Assign{Addr: ll1},

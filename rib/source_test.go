@@ -79,6 +79,7 @@ func TestSAS_R02_OnlyThisLink(t *testing.T) {
 }
 
 // Spec: RFC 6724, section 4, MUST, SAS-R03
+// Spec: RFC 4862, section 5.5.4, must, LIF-R10
 func TestSAS_R03_GivenByTheCaller(t *testing.T) {
 	table := tableWith(rib.Config{},
 		rib.Assign{Addr: ll1},
@@ -137,6 +138,7 @@ func TestSAS_R05_Scope(t *testing.T) {
 
 // Spec: RFC 6724, section 5, must, SAS-R06
 // Spec: RFC 4429, section 2.1, should, ODAD-R10
+// Spec: RFC 4862, section 5.5.4, SHOULD NOT, LIF-R10
 func TestSAS_R06_Deprecated(t *testing.T) {
 	compatible, preferred := netip.MustParseAddr("::192.0.2.1"), netip.MustParseAddr("2002::1")
 	checkSources(t, []sourceCase{

@@ -11,8 +11,8 @@ import (
 	"github.com/tapstack/tapstack/rib"
 )
 
-// Spec: RFC 4862, section 5.4, MUST, KRE-3
-// Spec: RFC 4861, section 5.1, MUST, RTE-R04
+// Spec: RFC 4862, section 5.4, must, KRE-3
+// Spec: RFC 4861, section 5.1, DER, RTE-R04
 //
 // No event brings a local route, fe80::/64 or a source but Assign, and that
 // brings all of them: an address that was never assigned has left no trace.
@@ -31,8 +31,8 @@ func TestKRE_3_NothingBeforeAssignment(t *testing.T) {
 	wantSource(t, table, "fe80::2", "fe80::1")
 }
 
-// Spec: RFC 4861, section 6.3.5, MUST, KRE-5
-// Spec: RFC 4861, section 5.1, MUST, RTE-R04
+// Spec: RFC 4861, section 6.3.5, DER, KRE-5
+// Spec: RFC 4861, section 5.1, DER, RTE-R04
 func TestKRE_5_LinkLocalPrefixOutlivesEitherAddress(t *testing.T) {
 	for _, first := range []netip.Addr{ll1, ll2} {
 		t.Run("delete "+first.String(), func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestKRE_5_LinkLocalPrefixOutlivesEitherAddress(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4861, section 6.3.5, MUST, RTE-R03
+// Spec: RFC 4861, section 6.3.5, DER, RTE-R03
 // Spec: derived, DER, KRE-10
 //
 // Every pair of owners of one prefix, of every kind: the first to go leaves the
@@ -133,7 +133,7 @@ func TestKRE_10_EachOwnerTakesBackItsOwn(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4861, section 6.3.5, MUST, KRE-5
+// Spec: RFC 4861, section 6.3.5, DER, KRE-5
 //
 // The root of the complaint of 2003: letting go of what one never held.
 func TestKRE_5_WhoHoldsNothingTakesNothing(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/tapstack/tapstack/rib"
 )
 
-// Spec: RFC 5942, section 4, MUST, RTE-R01
+// Spec: RFC 5942, section 4, DER, RTE-R01
 // Spec: RFC 4861, section 5.1, must, ONL-R01
 // Spec: RFC 4861, section 6.3.4, must, ONL-R02
 // Spec: RFC 5942, section 4, MUST NOT, ONL-R05

@@ -15,7 +15,7 @@ import (
 )
 
 // Spec: RFC 4862, section 5.4.2, MUST, DAD-R13
-// Spec: RFC 4862, section 5.4.2, MUST, DAD-R15
+// Spec: RFC 4862, section 5.4.2, must, DAD-R15
 func TestDAD_R15_ProbeOnTheWire(t *testing.T) {
 	n := newNode(t, CoreConfig{Profile: RFC4862()})
 	n.up()
@@ -107,7 +107,7 @@ func TestDAD_R37_AssignedAddressIsDefended(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4.4, -, DAD-R36
+// Spec: RFC 4862, section 5.4.4, DER, DAD-R36
 func TestDAD_R36_AdvertisementForAnAssignedAddressIsReported(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -180,7 +180,7 @@ func TestParseControlRefusesWhatNoMachineMaySee(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.5.4, must, LIF-R18
+// Spec: RFC 4862, section 5.5.4, DER, LIF-R18
 func TestLIF_R18_LifetimesRunWhileTentative(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -224,6 +224,7 @@ func TestEDAD_R06_AcceptEndsEndlessProbing(t *testing.T) {
 }
 
 // Spec: RFC 4861, section 7.2.2, MUST, NDS-R07
+// Spec: RFC 6583, section 7, REC, CACHE-R01
 func TestNDS_R07_QueueKeepsTheNewestInOrder(t *testing.T) {
 	n := newNode(t, CoreConfig{Limits: Limits{QueuePerNeighbor: 3, MaxQueued: 4}})
 	n.up()
@@ -275,6 +276,8 @@ func TestNDS_R09_UnansweredResolutionReturnsThePackets(t *testing.T) {
 
 // A holder set, not a count: sockets and addresses share a group, and each
 // ends its own hold only (GRP-R07).
+//
+// Spec: derived, DER, GRP-R07
 func TestGRP_R07_SocketAndAddressShareAGroup(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -394,6 +397,8 @@ func TestLateAdvanceIsAsPunctual(t *testing.T) {
 }
 
 // Frames for others are none of our business, even if a hub brings them.
+//
+// Spec: RFC 6085, section 3, MUST NOT, NDV-R13
 func TestFramesForOthersAreIgnored(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -449,7 +454,7 @@ func TestRemovedAddressIsNotDefended(t *testing.T) {
 	}
 }
 
-// Spec: RFC 3810, section 5.2.13, must, MLD-R03
+// Spec: RFC 3810, section 5.2.13, MUST, MLD-R03
 func TestMLD_R03_ReportsComeFromAnAssignedLinkLocalAddress(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -567,6 +572,8 @@ func TestPrefixIsSharedByAddressAndStaticRoute(t *testing.T) {
 }
 
 // What the bounds keep out is counted.
+//
+// Spec: RFC 6583, section 7, REC, CACHE-R01
 func TestBoundsAreCounted(t *testing.T) {
 	n := newRoutedNode(t, CoreConfig{Limits: Limits{MaxNeighbors: 4, MaxGroups: 4}})
 	n.up()

@@ -81,6 +81,8 @@ func TestDAD_R44_NewLinkLocalAddressRecovers(t *testing.T) {
 
 // Re-initialisation ends the disabled state too, and tests the hardware
 // address again.
+//
+// Spec: RFC 4862, section 5.4, should, DAD-R44
 func TestDAD_R44_LinkDownAndUpRecovers(t *testing.T) {
 	n := disabled(t, Current())
 	n.step(LinkDown{})

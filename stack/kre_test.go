@@ -44,7 +44,7 @@ func TestKRE_1_AddWaitsForDADAndReturnsItsResult(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
+// Spec: RFC 4862, section 5.4.5, MUST NOT, KRE-2
 func TestKRE_2_DuplicateVanishesFromSight(t *testing.T) {
 	for _, profile := range []Profile{RFC2462(), RFC4862(), Current()} {
 		n := newNode(t, CoreConfig{Profile: profile})
@@ -66,7 +66,7 @@ func TestKRE_2_DuplicateVanishesFromSight(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4862, section 5.4, MUST, KRE-3
+// Spec: RFC 4862, section 5.4, must, KRE-3
 func TestKRE_3_NoRouteBecauseOfATentativeAddress(t *testing.T) {
 	n := newNode(t, CoreConfig{NoLinkLocal: true})
 	n.up()
@@ -87,6 +87,8 @@ func TestKRE_3_NoRouteBecauseOfATentativeAddress(t *testing.T) {
 
 // The owner of the duplicate can be reached as soon as DAD has failed, and
 // even while it runs, if its prefix is on-link for another reason.
+//
+// Spec: RFC 4862, section 5.4, must, KRE-3
 func TestKRE_3_OwnerOfTheDuplicateStaysReachable(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -131,7 +133,7 @@ func TestKRE_4_GroupIsLeftInTheStepThatFindsTheDuplicate(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4861, section 6.3.5, MUST, KRE-5
+// Spec: RFC 4861, section 6.3.5, DER, KRE-5
 func TestKRE_5_DeletingAnAddressReleasesItsOwnReferencesOnly(t *testing.T) {
 	linkLocal := netip.MustParsePrefix("fe80::/64")
 	shared := netip.MustParsePrefix("2001:db8::/64")
@@ -182,6 +184,8 @@ func TestKRE_5_DeletingAnAddressReleasesItsOwnReferencesOnly(t *testing.T) {
 
 // KRE-6: cancel, removal and link down each end the wait, with an error of
 // their own and the full clean-up.
+//
+// Spec: derived, DER, KRE-6
 func TestKRE_6_WaitEndsWithItsOwnErrorAndNothingStays(t *testing.T) {
 	for name, test := range map[string]struct {
 		end  func(n *node, id RequestID)
@@ -211,6 +215,8 @@ func TestKRE_6_WaitEndsWithItsOwnErrorAndNothingStays(t *testing.T) {
 }
 
 // KRE-7: never two machines for one address.
+//
+// Spec: derived, DER, KRE-7
 func TestKRE_7_SecondAddFailsAtOnce(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -223,6 +229,8 @@ func TestKRE_7_SecondAddFailsAtOnce(t *testing.T) {
 }
 
 // KRE-8: nothing is remembered of an earlier failure.
+//
+// Spec: derived, DER, KRE-8
 func TestKRE_8_AddAfterAFailureStartsFromNothing(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -247,6 +255,8 @@ func TestKRE_8_AddAfterAFailureStartsFromNothing(t *testing.T) {
 }
 
 // KRE-9: assigned, then routes; and on removal the reverse.
+//
+// Spec: derived, DER, KRE-9
 func TestKRE_9_OrderOfAssignmentAndRemoval(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()
@@ -281,6 +291,8 @@ func inOrderLines(t *testing.T, all []string, want ...string) {
 }
 
 // KRE-10: expiry and re-initialisation release as deletion does.
+//
+// Spec: derived, DER, KRE-10
 func TestKRE_10_ExpiryAndReinitialisationReleaseTheirOwnOnly(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()

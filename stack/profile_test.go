@@ -48,6 +48,8 @@ func current(change func(*configs)) configs {
 }
 
 // The table of profiles, knob by knob.
+//
+// Spec: RFC 7559, section 3, MUST, RS-R09
 func TestProfiles(t *testing.T) {
 	for name, want := range map[string]configs{
 		"current": current(func(*configs) {}),

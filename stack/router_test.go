@@ -52,6 +52,7 @@ func (n *node) address(a netip.Addr) (Address, bool) {
 
 // Spec: RFC 4862, section 5.5.3, must, LIF-R03
 // Spec: RFC 5942, section 4, MUST NOT, ONL-R05
+// Spec: RFC 4862, section 5.5, MUST, LIF-R17
 func TestRouterBringsRouteAndAddress(t *testing.T) {
 	n := newRoutedNode(t, CoreConfig{})
 	n.up()
@@ -111,6 +112,8 @@ func TestLifetimesOfARouterAndItsPrefix(t *testing.T) {
 // KRE-10: what one router takes back, the other still holds.
 //
 // Spec: RFC 4861, section 6.3.4, MUST NOT, RA-R03
+// Spec: derived, DER, KRE-10
+// Spec: RFC 4861, section 6.3.5, MUST, RA-R18
 func TestTwoRoutersHoldOnePrefix(t *testing.T) {
 	n := newRoutedNode(t, CoreConfig{})
 	n.up()
@@ -240,6 +243,7 @@ func TestNUD_R07_RouterThatIsNoneAnyMore(t *testing.T) {
 	}
 }
 
+// Spec: RFC 4862, section 5.5, SHOULD, LIF-R17
 func TestNoRoutersIgnoresAdvertisements(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()

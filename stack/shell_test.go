@@ -65,6 +65,7 @@ func pair(t testing.TB, cfg stack.InterfaceConfig) (a, b *stack.Interface, sa, s
 
 func bubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
 
+// Spec: RFC 4862, section 5.4, MUST, KRE-1
 func TestAddAddressBlocksUntilDADEnds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b, _, _ := pair(t, stack.WithoutTCP(stack.InterfaceConfig{}))
@@ -116,6 +117,7 @@ func TestAddAddressesAllAtOnce(t *testing.T) {
 	})
 }
 
+// Spec: derived, DER, KRE-6
 func TestCancelledAddLeavesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, _, _, _ := pair(t, stack.WithoutTCP(stack.InterfaceConfig{}))

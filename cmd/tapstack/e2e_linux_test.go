@@ -208,7 +208,7 @@ func (p *place) links() string {
 // The whole life of a host whose timers are those of the RFC.
 //
 // Spec: RFC 4862, section 5.4, MUST, KRE-1
-// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
+// Spec: RFC 4862, section 5.4.5, MUST NOT, KRE-2
 func TestE2E_Life(t *testing.T) {
 	p := newPlace(t)
 	before := p.links()

@@ -45,7 +45,7 @@ func TestAddr_AddShowDelete(t *testing.T) {
 }
 
 // Spec: RFC 4862, section 5.4, MUST, KRE-1
-// Spec: RFC 4862, section 5.4.5, MUST, KRE-2
+// Spec: RFC 4862, section 5.4.5, MUST NOT, KRE-2
 func TestAddr_DuplicateLeavesEveryViewAsItWas(t *testing.T) {
 	s := serve(t, never)
 	// Nothing of the peer's may be in the Neighbor Cache meanwhile, which is

@@ -70,6 +70,7 @@ func wantError(t *testing.T, what string, got [][]byte, packet []byte, icmpType,
 
 // Spec: RFC 4443, section 3.1, SHOULD, ICM-R03
 // Spec: RFC 4443, section 2.4 (c), MUST, ICM-R02
+// Spec: RFC 4443, section 2.2, MUST, SAS-R14
 func TestPortUnreachable(t *testing.T) {
 	h, w := solo(t)
 	for _, size := range []int{0, 100, 1280 - 96, 1280 - 95, 1400} {
@@ -118,6 +119,7 @@ func TestUnknownInformational(t *testing.T) {
 }
 
 // Spec: RFC 4443, section 4.2, MUST, ICM-R06
+// Spec: RFC 4443, section 2.2, MUST, SAS-R14
 func TestEchoReply(t *testing.T) {
 	h, w := solo(t)
 	request := icmpPacket(addrB, addrA, typeEchoRequest, 0, 0x12345678, []byte("hello"))
@@ -148,7 +150,7 @@ func TestICMPv6Checksum(t *testing.T) {
 	}
 }
 
-// Spec: RFC 8200, section 4, MUST, ICM-R07
+// Spec: RFC 8200, section 4, should, ICM-R07
 func TestParameterProblem(t *testing.T) {
 	h, w := solo(t)
 	udp := udpMessage(port(addrB, 1), port(addrA, 2), nil)
@@ -182,7 +184,7 @@ func fragments(id uint32, message []byte, cuts ...int) (list [][]byte) {
 
 // Spec: RFC 8200, section 5, must, FRG-R07
 // Spec: RFC 5722, section 4, MUST, FRG-R03
-// Spec: RFC 6946, section 4, must, FRG-R04
+// Spec: RFC 6946, section 4, MUST, FRG-R04
 func TestReassembly(t *testing.T) {
 	h, w := solo(t)
 	c := listenUDP(t, h, port(unspecified, 2))

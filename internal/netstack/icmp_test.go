@@ -39,7 +39,7 @@ func (p *pair) answer(icmpType, code uint8, word uint32) {
 	})
 }
 
-// Spec: RFC 4443, section 2.4 (d) and section 3.1, MUST, ICM-R09
+// Spec: RFC 4443, section 3.1, MUST, ICM-R09
 func TestUnreachable(t *testing.T) {
 	for code, want := range unreachableCodes {
 		p := newPair(t)
@@ -271,8 +271,8 @@ func tcpQuote(c *TCPConn) []byte {
 	return ip(c.local.Addr(), c.remote.Addr(), 64, protoTCP, segment)
 }
 
-// Spec: RFC 8201, section 4, MUST, PMT-R01
-// Spec: RFC 8201, section 4, MUST, PMT-R02
+// Spec: RFC 8201, section 4, must, PMT-R01
+// Spec: RFC 8201, section 4, must, PMT-R02
 func TestPacketTooBig(t *testing.T) {
 	p := newPair(t)
 	client, server := p.connect(t, addrA, addrB)
@@ -461,7 +461,7 @@ func TestPing(t *testing.T) {
 	wantErrno(t, ping.Send(unspecified, 1, 0, nil), syscall.EADDRNOTAVAIL)
 }
 
-// Spec: RFC 8200, section 4.5, MUST, FRG-R06
+// Spec: RFC 8200, section 4.5, must, FRG-R06
 func TestIncompleteFirstFragment(t *testing.T) {
 	p := newPair(t)
 	first := ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6))
