@@ -416,8 +416,8 @@ func knobValue(p stack.Profile, k stack.Knob) (value string, err error) {
 	}
 	for v := range strings.SplitSeq(k.Values, "|") {
 		changed := p
-		if err := changed.Set(k.Name, v); err != nil {
-			return "", err
+		if changed.Set(k.Name, v) != nil {
+			continue // it is forbidden in this profile
 		}
 		if changed == p && value != "" {
 			return "", fmt.Errorf("both %s and %s", value, v)

@@ -149,7 +149,7 @@ func TestAnswersAreNotAnnouncements(t *testing.T) {
 	b.expect(b.after(time.Second), "na 2001:db8::1 from 2001:db8::1 to ff02::2")
 }
 
-// Spec: RFC 4862, section 5.4, MUST NOT, UNA-R05
+// Spec: derived, DER, UNA-R05
 func TestUNA_R05_OnlyWhatIsAssigned(t *testing.T) {
 	b := newBench(t, NeighborConfig{})
 	b.expect(b.do(Announce{addr("2001:db8::7"), AllRouters, false}))

@@ -159,7 +159,7 @@ func TestLinkLocalAddressIsLeftToOthers(t *testing.T) {
 // An operator's address takes the place of the one that was a duplicate; the
 // next start of the interface tries its own again.
 //
-// Spec: RFC 4862, section 5.4.5, should, DAD-R44
+// Spec: RFC 4862, section 5.4, should, DAD-R44
 func TestDAD_R44_LinkLocalAddressOfTheOperator(t *testing.T) {
 	b := newAutoBench(t, AutoconfConfig{})
 	b.do(AutoconfUp{}, AddressDuplicate{addr(hardLocal)})

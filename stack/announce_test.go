@@ -57,7 +57,7 @@ func TestUNA_R02_NewGlobalAddressIsAdvertisedToRouters(t *testing.T) {
 	}
 }
 
-// Spec: RFC 4861, section 7.2.6, DER, UNA-R05
+// Spec: derived, DER, UNA-R05
 func TestUNA_R05_NothingIsSaidOfAnAddressThatIsGone(t *testing.T) {
 	n := newNode(t, CoreConfig{})
 	n.up()

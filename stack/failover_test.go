@@ -91,6 +91,7 @@ func TestDRS_R01_FailoverWithinTheTimeOfNUD(t *testing.T) {
 // minute at the most, and only while packets would go to it.
 //
 // Spec: RFC 4191, section 3.5, SHOULD, DRS-R06
+// Spec: RFC 4191, section 3.2, must, DRS-R03
 func TestDRS_R06_SkippedRouterIsProbed(t *testing.T) {
 	n := newRoutedNode(t, CoreConfig{})
 	n.up()
@@ -220,7 +221,7 @@ func TestNUD_R03_ForwardProgress(t *testing.T) {
 // A packet goes to the router that advertised the prefix of its source.
 //
 // Spec: RFC 8028, section 3.2, SHOULD, DRS-R09
-// Spec: RFC 6724, section 5, SHOULD, SAS-R09
+// Spec: RFC 8028, section 3.3, SHOULD, SAS-R09
 func TestDRS_R09_RouterOfTheSourcesPrefix(t *testing.T) {
 	n := newRoutedNode(t, CoreConfig{})
 	n.up()

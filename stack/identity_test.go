@@ -216,7 +216,7 @@ func TestRemovedLinkLocalAddressStaysAway(t *testing.T) {
 // one that a person configures is.
 //
 // Spec: RFC 2462, section 5.4, MAY, DAD-R05
-// Spec: RFC 2462, section 5.4, must, DAD-R07
+// Spec: RFC 2462, section 5.4, DER, DAD-R07
 func TestDAD_R05_SameIdentifierIsNotTestedAgain(t *testing.T) {
 	p := RFC2462()
 	if err := p.Set("dad_skip_same_iid", "on"); err != nil {
@@ -311,7 +311,7 @@ func TestODAD_R01_AutoconfiguredAddressesAreOptimistic(t *testing.T) {
 // A temporary address is preferred as a source, and goes with its lifetime.
 //
 // Spec: RFC 6724, section 5, MUST, SAS-R11
-// Spec: RFC 8981, section 3.4, MUST, IID-R11
+// Spec: RFC 8981, section 3.4, must, IID-R11
 func TestTemporaryAddresses(t *testing.T) {
 	cfg := stableConfig()
 	cfg.NoRouters = false

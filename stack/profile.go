@@ -152,10 +152,8 @@ var knobs = []Knob{
 		choice("off", "on", func(p *Profile) *bool { return &p.noNonce })},
 	{"optimistic_dad", "on|off", "RFC 4429", "use autoconfigured addresses while they are tested",
 		onOff(func(p *Profile) *bool { return &p.optimisticDAD })},
-	{"dad_skip_same_iid", "on|off", "RFC 2462, section 5.4", "do not test an autoconfigured address whose interface identifier the link-local address has; only with the profile rfc2462", func(p *Profile, value string) bool {
-		p.skipSameIID = value == "on"
-		return value == "off" || value == "on" && p.maySkipSameIID
-	}},
+	{"dad_skip_same_iid", "on|off", "RFC 2462, section 5.4", "do not test an autoconfigured address whose interface identifier the link-local address has; only with the profile rfc2462",
+		onOff(func(p *Profile) *bool { return &p.skipSameIID })},
 	{"onlink_assumption", "on|off", "RFC 2461, section 5.2", "without a default router, take every destination to be on-link",
 		onOff(func(p *Profile) *bool { return &p.onLinkAssumption })},
 	{"onlink_from_nd", "on|off", "RFC 5942, section 3", "take a neighbor that Neighbor Discovery was heard from to be on-link, as RFC 4861, section 2.1, has it",
@@ -203,6 +201,9 @@ func (p *Profile) Set(knob, value string) error {
 			changed := *p
 			if !k.set(&changed, value) {
 				return &InvalidArgumentError{"value " + strconv.Quote(value), fmt.Sprintf("is not one of %s for the knob %s", k.Values, knob)}
+			}
+			if changed.skipSameIID && !changed.maySkipSameIID {
+				return &InvalidArgumentError{"knob " + knob, "can be on with the profile rfc2462 alone: RFC 4862, section 5.4, forbids it"}
 			}
 			*p = changed
 			return nil

@@ -161,7 +161,7 @@ func TestRedirectsAreBounded(t *testing.T) {
 	}
 }
 
-// Spec: RFC 5942, section 3, MUST NOT, ONL-R06
+// Spec: RFC 5942, section 3, must, ONL-R06
 func TestONL_R06_NeighborDiscoveryMakesNothingOnLink(t *testing.T) {
 	off := netip.MustParseAddr("2001:db8:88::1")
 	for name, p := range map[string]Profile{"rfc2462": RFC2462(), "rfc4862": RFC4862(), "current": Current()} {
