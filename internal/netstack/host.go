@@ -55,7 +55,6 @@ type Config struct {
 	// Source chooses the source address for packets to dst, which has no zone. An error, best a
 	// syscall.Errno, is what the caller of a socket gets.
 	Source func(dst netip.Addr) (netip.Addr, error)
-	Progress func(local, remote [16]byte, flow uint32)
 	// ErrorRate is how many ICMPv6 errors are sent per second at most, and
 	// ErrorBurst how many at once (RFC 4443, section 2.4 (f)); 0: 10.
 	ErrorRate, ErrorBurst int
@@ -386,5 +385,3 @@ func isUnicast(a netip.Addr) bool {
 }
 
 var be = binary.BigEndian
-
-func (h *Host) WantProgress(uint32) {}
