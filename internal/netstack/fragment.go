@@ -115,7 +115,7 @@ func (h *Host) fragment(p *Packet, headers []byte, mtu int) tcpip.Error {
 func perFragment(headers []byte) (size, last int) {
 	size, last = ipv6Size, 6
 	at, from := ipv6Size, 6
-	for next := headers[6]; next == hopByHop || next == destOptions || next == routing; {
+	for next := headers[6]; at+extensionUnit <= len(headers) && (next == hopByHop || next == destOptions || next == routing); {
 		this := next
 		next, from = headers[at], at
 		at += extensionUnit * (1 + int(headers[at+1]))

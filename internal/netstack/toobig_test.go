@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"pgregory.net/rapid"
 )
 
 // clock is a Config.Now that a test moves.
@@ -173,7 +174,7 @@ func (p *pair) lowerUDP(t *testing.T, mtu uint32) {
 
 // wantFragments checks that packets are the fragments of one packet that fit
 // mtu, and returns what they hold: the next header and the data.
-func wantFragments(t testing.TB, packets [][]byte, mtu int) (next uint8, data []byte) {
+func wantFragments(t rapid.TB, packets [][]byte, mtu int) (next uint8, data []byte) {
 	t.Helper()
 	id, label := uint32(0), uint32(0)
 	for i, packet := range packets {
