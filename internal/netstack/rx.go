@@ -108,7 +108,7 @@ func (b *RxBuffer) Deliver(n int, checksumValid bool) {
 	if w.needsAll() {
 		packet = b.Frame(n)[ethernetSize:]
 	}
-	if kind == Data && b.pieces[0][0]&1 != 0 && packet[24] != 0xff {
+	if b.pieces[0][0]&1 != 0 && (kind == Data || w.incomplete) && packet[24] != 0xff {
 		h.groupFrames.note(h, packet)
 	}
 	if !h.admit(packet, w, kind) || !h.prepare(packet, checksumValid) {
