@@ -26,12 +26,13 @@ const modulePath = "github.com/tapstack/tapstack"
 // that ends in /... stands for every package below. Test files are free.
 var arrows = map[string][]string{
 	"internal/timerq":    {},
+	"internal/addrmap":   {},
 	"nd":                 {"internal/timerq"},
 	"dad":                {"nd", "internal/timerq"},
 	"mld":                {"internal/timerq"},
 	"rib":                {"internal/timerq"},
-	"internal/netstack":  {"nd"},
-	"stack":              {"nd", "dad", "mld", "rib", "internal/netstack", "internal/timerq"},
+	"internal/netstack":  {"nd", "internal/addrmap"},
+	"stack":              {"nd", "dad", "mld", "rib", "internal/netstack", "internal/addrmap", "internal/timerq"},
 	"tap":                {"nd", "stack"},
 	"internal/control":   {"nd", "dad", "mld", "rib", "stack"},
 	"internal/decode":    {"nd", "mld"},

@@ -175,8 +175,8 @@ func TestNeighborViewUnderChange(t *testing.T) {
 			t.Fatalf("neighbor %d: found %v", k, ok)
 		}
 	}
-	if v.count != 1001 {
-		t.Errorf("count %d", v.count)
+	if v.table.Len() != 1001 {
+		t.Errorf("count %d", v.table.Len())
 	}
 }
 

@@ -13,15 +13,19 @@ import (
 
 // solo is one host with addrA, linkA and group, whose output is logged. It has
 // no TCP, so that it may be in a synctest bubble.
-func solo(t *testing.T) (*Host, *wire) {
+func solo(t testing.TB, change ...func(*Config)) (*Host, *wire) {
 	w := newWire(macA)
-	h, err := New(Config{Name: "tap0", MTU: 1500, WithoutTCP: true, ErrorRate: 1e6, ErrorBurst: 1e6, Output: w.output,
+	cfg := Config{Name: "tap0", MTU: 1500, WithoutTCP: true, ErrorRate: 1e6, ErrorBurst: 1e6, Output: w.output,
 		Source: func(dst netip.Addr) (netip.Addr, error) {
 			if needsZone(dst) {
 				return linkA, nil
 			}
 			return addrA, nil
-		}})
+		}}
+	for _, c := range change {
+		c(&cfg)
+	}
+	h, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +109,74 @@ func TestNoErrorAbout(t *testing.T) {
 	}
 }
 
+// TestNoErrorAboutGroupFrames: no error about a packet that came in a frame to
+// a link-layer group, though it is to one host; about the same in a frame to
+// this host there is.
+//
+// Spec: RFC 4443, section 2.4 (e), MUST NOT, ICM-R01
+func TestNoErrorAboutGroupFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, w := solo(t)
+		c := listenUDP(t, h, port(unspecified, 7))
+		rx := h.NewRxBuffer()
+		udp := udpMessage(port(addrB, 1), port(addrA, 2), nil)
+		for what, packet := range map[string][]byte{
+			"closed port":        closedPort(addrB, addrA, nil),
+			"a large packet":     closedPort(addrB, addrA, make([]byte, 1400)),
+			"unknown header":     ip(addrB, addrA, 64, 200, udp),
+			"no octet behind it": ip(addrB, addrA, 64, 200),
+			"option":             ip(addrB, addrA, 64, destOptions, options(protoUDP, 0x9e, 0), udp),
+			"incomplete header":  ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoUDP)),
+			"reassembly":         fragments(1, udpMessage(port(addrB, 1), port(addrA, 2), make([]byte, 3000)), 1000)[0],
+		} {
+			for _, toGroup := range []bool{true, false} {
+				w.forget()
+				frame := append(make([]byte, ethernetSize), packet...)
+				if toGroup {
+					frame[0] = 0x33
+				}
+				for len(frame) < 60 {
+					frame = append(frame, 0)
+				}
+				withheld := h.Counters().OutErrorsWithheld
+				fill(rx.Pieces(), frame)
+				rx.Deliver(len(frame), false)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := w.logged(); (len(got) == 0) != toGroup {
+					t.Errorf("%s, to a group %v: %d packets sent", what, toGroup, len(got))
+				}
+				if got := h.Counters().OutErrorsWithheld - withheld; (got == 1) != toGroup {
+					t.Errorf("%s, to a group %v: %d counted", what, toGroup, got)
+				}
+			}
+		}
+		frame := append(make([]byte, ethernetSize), ip(addrB, addrA, 64, protoUDP, udpMessage(port(addrB, 1), port(addrA, 7), []byte("hello")))...)
+		frame[0] = 0xff
+		fill(rx.Pieces(), frame)
+		rx.Deliver(len(frame), false)
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		if n, err := c.Read(make([]byte, 9)); n != 5 || err != nil {
+			t.Errorf("its data is lost: %d, %v", n, err)
+		}
+		rx.Release()
+	})
+}
+
+// TestNoUnreachables: Destination Unreachable can be switched off, the other
+// errors stay.
+//
+// Spec: RFC 4443, section 3.1, SHOULD, ICM-R03
+func TestNoUnreachables(t *testing.T) {
+	h, w := solo(t)
+	h.cfg.NoUnreachables = true
+	if got := w.answers(h, closedPort(addrB, addrA, nil)); len(got) != 0 || h.Counters().OutErrorsWithheld != 1 {
+		t.Errorf("%d packets sent, %d counted", len(got), h.Counters().OutErrorsWithheld)
+	}
+	packet := ip(addrB, addrA, 64, 200)
+	wantError(t, "unknown next header", w.answers(h, packet), packet, typeParamProblem, 1, 6)
+}
+
 // Spec: RFC 4443, section 2.4 (b), MUST, ICM-R05
 func TestUnknownInformational(t *testing.T) {
 	h, w := solo(t)
@@ -151,6 +223,7 @@ func TestICMPv6Checksum(t *testing.T) {
 }
 
 // Spec: RFC 8200, section 4, should, ICM-R07
+// Spec: RFC 8200, section 4.5, must, FRG-R06
 func TestParameterProblem(t *testing.T) {
 	h, w := solo(t)
 	udp := udpMessage(port(addrB, 1), port(addrA, 2), nil)
@@ -195,8 +268,12 @@ func TestReassembly(t *testing.T) {
 	message := udpMessage(port(addrB, 1), port(addrA, 2), data)
 	parts := fragments(1, message, 1000, 2000)
 	overlap := ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 992, true, 1), message[992:2000])
+	extra := ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 3008, true, 1), message[:8])
+	lastAgain := ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 2000, false, 1), message[2000:3000])
+	head := ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 0, true, 1), message[:1008])
+	inside := ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 1200, true, 1), message[1200:1400])
 	atomic := ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 0, false, 1), udpMessage(port(addrB, 1), port(addrA, 2), []byte("atomic")))
-	for _, test := range []struct {
+	for i, test := range []struct {
 		what    string
 		packets [][]byte
 		want    []string
@@ -205,13 +282,19 @@ func TestReassembly(t *testing.T) {
 		{"out of order", [][]byte{parts[2], parts[0], parts[1]}, []string{string(data)}},
 		{"with a repeat", [][]byte{parts[0], parts[0], parts[1], parts[2]}, []string{string(data)}},
 		{"with an overlap", [][]byte{parts[0], overlap, parts[1], parts[2]}, nil},
+		{"with an overlap first", [][]byte{parts[2], overlap, parts[1], parts[0]}, nil},
+		{"with a longer first fragment", [][]byte{parts[1], head, parts[0], parts[2]}, nil},
+		{"with a part of a fragment", [][]byte{parts[0], parts[1], inside, parts[2]}, nil},
+		{"with a fragment beyond the end", [][]byte{parts[0], parts[2], extra, parts[1]}, nil},
+		{"with another last fragment", [][]byte{parts[0], parts[2], lastAgain, parts[1]}, nil},
+		{"with the first again after it is whole", [][]byte{parts[0], parts[1], parts[2], parts[0]}, []string{string(data)}},
 		{"an atomic fragment between", [][]byte{parts[0], atomic, parts[1], parts[2]}, []string{"atomic", string(data)}},
 	} {
 		var got []string
 		for _, packet := range test.packets {
 			// Each case is a datagram of its own.
 			packet = bytes.Clone(packet)
-			be.PutUint32(packet[ipv6Size+4:], uint32(len(test.what)))
+			be.PutUint32(packet[ipv6Size+4:], uint32(i))
 			if sent := w.answers(h, packet); len(sent) != 0 {
 				t.Errorf("%s: sent %x", test.what, sent[0])
 			}
@@ -266,6 +349,92 @@ func TestReassemblyTimeout(t *testing.T) {
 			}
 			wantError(t, "timeout", [][]byte{got[0].packet()}, parts[0], typeTimeExceeded, 1, 0)
 		})
+	}
+}
+
+// TestReassemblyPatience: the last fragment may be late, but not by more than
+// 60 s after the first that came; and nothing is sent about fragments that
+// overlapped.
+//
+// Spec: RFC 8200, section 4.5, must, FRG-R05
+// Spec: RFC 5722, section 4, MUST, FRG-R03
+func TestReassemblyPatience(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		wait    time.Duration
+		overlap bool
+		whole   bool
+		errors  int
+	}{
+		{"in time", 59 * time.Second, false, true, 0},
+		{"late", 61 * time.Second, false, false, 1},
+		{"overlap", 61 * time.Second, true, false, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h, w := solo(t)
+			c := listenUDP(t, h, port(unspecified, 2))
+			message := udpMessage(port(addrB, 1), port(addrA, 2), make([]byte, 3000))
+			parts := fragments(1, message, 1000, 2000)
+			h.DeliverBytes(parts[0])
+			time.Sleep(30 * time.Second)
+			h.DeliverBytes(parts[1])
+			if test.overlap {
+				h.DeliverBytes(ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 992, true, 1), message[992:2000]))
+			}
+			time.Sleep(test.wait - 30*time.Second)
+			h.DeliverBytes(parts[2])
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			c.SetReadDeadline(time.Now().Add(time.Second))
+			if _, err := c.Read(nil); (err == nil) != test.whole {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			if got := len(w.logged()); got != test.errors {
+				t.Errorf("%s: %d packets sent, want %d", test.name, got, test.errors)
+			}
+		})
+	}
+}
+
+// TestReassemblyFlood: fragments of datagrams that never become whole do not
+// keep others from it.
+//
+// Spec: RFC 8200, section 5, must, FRG-R07
+func TestReassemblyFlood(t *testing.T) {
+	h, _ := solo(t)
+	c := listenUDP(t, h, port(unspecified, 2))
+	message := udpMessage(port(addrB, 1), port(addrA, 2), make([]byte, 3000))
+	for id := range uint32(10_000) {
+		h.DeliverBytes(fragments(id+10, message, 1000, 2000)[id%3])
+	}
+	for _, packet := range fragments(1, message, 1000, 2000) {
+		h.DeliverBytes(packet)
+	}
+	if n, err := c.Read(make([]byte, 4000)); n != 3000 || err != nil {
+		t.Errorf("read %d, %v", n, err)
+	}
+}
+
+// TestTentativeIsSilent: an address that is not assigned does not exist here,
+// so nothing that is sent to it is answered.
+//
+// Spec: RFC 4890, section 4.4.1, DER, ICM-R10
+func TestTentativeIsSilent(t *testing.T) {
+	h, w := solo(t)
+	tentative := addrA2
+	udp := udpMessage(port(addrB, 1), port(tentative, 2), nil)
+	for what, packet := range map[string][]byte{
+		"closed port":       closedPort(addrB, tentative, nil),
+		"Echo Request":      icmpPacket(addrB, tentative, typeEchoRequest, 0, 1, nil),
+		"next header":       ip(addrB, tentative, 64, 200, udp),
+		"option":            ip(addrB, tentative, 64, destOptions, options(protoUDP, 0x9e, 0), udp),
+		"Routing header":    ip(addrB, tentative, 64, routing, routingHeader(protoUDP, 1), udp),
+		"fragment length":   ip(addrB, tentative, 64, fragment, fragmentHeader(protoUDP, 0, true, 1), append(udp, 1)),
+		"incomplete header": ip(addrB, tentative, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoUDP)),
+	} {
+		if got := w.answers(h, packet); len(got) != 0 {
+			t.Errorf("%s: sent %x", what, got[0])
+		}
 	}
 }
 

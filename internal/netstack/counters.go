@@ -18,7 +18,8 @@ type Counters struct {
 	// that are malformed or for no flow of this host.
 	InErrors, InBadErrors uint64
 	// InTooBigs are the Packet Too Big messages that were obeyed, InBadTooBigs
-	// those that were not: below 1280, not below the MTU, or for no flow.
+	// those that were not: below 1280, above the present estimate, or not about
+	// a packet that this host can have sent and that was too big.
 	InTooBigs, InBadTooBigs uint64
 	// InQueueFull are small UDP datagrams that were dropped because many waited
 	// to be read already.
@@ -29,15 +30,27 @@ type Counters struct {
 	// OutControl are ND and MLD messages that gVisor wanted to send. It is
 	// always 0.
 	OutControl uint64
-	// OutErrorsLimited are ICMPv6 errors of this package that were not sent
-	// because of the rate limit.
+	// OutErrorsLimited are ICMPv6 errors that were not sent because of the rate
+	// limit.
 	OutErrorsLimited uint64
+	// OutErrorsWithheld are ICMPv6 errors that were not sent because of
+	// Config.NoUnreachables, or because the packet in question came to a
+	// link-layer group.
+	OutErrorsWithheld uint64
+	// OutFragmented are packets, fragments among them, that were cut to fit a
+	// path MTU. OutSegmentsTooBig are TCP packets that were too big for one.
+	OutFragmented, OutSegmentsTooBig uint64
+	// PathMTUsEvicted are path MTU estimates that were forgotten before their
+	// time because there were too many.
+	PathMTUsEvicted uint64
 }
 
 type counters struct {
 	inControl, inDiscards, inIncomplete, inGroupEchos        atomic.Uint64
 	inErrors, inBadErrors, inTooBigs, inBadTooBigs           atomic.Uint64
 	inQueueFull, inACKsAllowed, outControl, outErrorsLimited atomic.Uint64
+	outErrorsWithheld, outFragmented, outSegmentsTooBig      atomic.Uint64
+	pathMTUsEvicted                                          atomic.Uint64
 }
 
 // Counters returns what was counted so far.
@@ -55,6 +68,10 @@ func (h *Host) Counters() Counters {
 		InQueueFull:                c.inQueueFull.Load(),
 		InACKsAllowed:              c.inACKsAllowed.Load(),
 		OutControl:                 c.outControl.Load(),
-		OutErrorsLimited:           c.outErrorsLimited.Load(),
+		OutErrorsLimited:           c.outErrorsLimited.Load() + h.stack.Stats().ICMP.V6.PacketsSent.RateLimited.Value(),
+		OutErrorsWithheld:          c.outErrorsWithheld.Load(),
+		OutFragmented:              c.outFragmented.Load(),
+		OutSegmentsTooBig:          c.outSegmentsTooBig.Load(),
+		PathMTUsEvicted:            c.pathMTUsEvicted.Load(),
 	}
 }

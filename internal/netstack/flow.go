@@ -1,6 +1,9 @@
 package netstack
 
-import "syscall"
+import (
+	"sync/atomic"
+	"syscall"
+)
 
 // flowKey names what a socket has: a TCP connection, a connected or bound UDP
 // socket, a ping socket (its identifier is the local port), or a listener.
@@ -120,6 +123,57 @@ func (h *Host) register(key flowKey, o flowOwner) bool {
 
 func (h *Host) unregister(key flowKey, o flowOwner) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.flows.remove(key, o)
+	h.mu.Unlock()
+	if c, ok := o.(*TCPConn); ok {
+		h.conns.forget(h, c)
+	}
+}
+
+// connSlots is the size of a connCache.
+const connSlots = 1024
+
+// connCache finds the connection of a segment without the lock of the flow
+// table, mostly: each slot has the last one with a flow for it.
+type connCache [connSlots]atomic.Pointer[TCPConn]
+
+// sender returns the connection of a segment that leaves, or nil.
+func (cache *connCache) sender(h *Host, headers []byte, flow uint32) *TCPConn {
+	return cache.find(h, &flowKey{
+		local: [16]byte(headers[8:24]), localPort: be.Uint16(headers[ipv6Size:]),
+		remote: [16]byte(headers[24:40]), remotePort: be.Uint16(headers[ipv6Size+2:]),
+		proto: protoTCP,
+	}, flow)
+}
+
+// receiver returns the connection of a segment that came, or nil.
+func (cache *connCache) receiver(h *Host, headers []byte) *TCPConn {
+	key := flowKey{
+		local: [16]byte(headers[24:40]), localPort: be.Uint16(headers[ipv6Size+2:]),
+		remote: [16]byte(headers[8:24]), remotePort: be.Uint16(headers[ipv6Size:]),
+		proto: protoTCP,
+	}
+	return cache.find(h, &key, h.flowOfKey(&key))
+}
+
+func (cache *connCache) find(h *Host, key *flowKey, flow uint32) *TCPConn {
+	slot := &cache[flow%connSlots]
+	if c := slot.Load(); c != nil && c.key == *key && !c.gone.Load() {
+		return c
+	}
+	c, ok := h.flowOwner(*key, true).(*TCPConn)
+	if !ok {
+		return nil
+	}
+	slot.Store(c)
+	if c.gone.Load() {
+		slot.CompareAndSwap(c, nil)
+	}
+	return c
+}
+
+// forget takes out a connection that is not in the flow table any more.
+func (cache *connCache) forget(h *Host, c *TCPConn) {
+	c.gone.Store(true)
+	cache[h.flowOfKey(&c.key)%connSlots].CompareAndSwap(c, nil)
 }

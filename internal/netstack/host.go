@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -58,6 +59,26 @@ type Config struct {
 	// ErrorRate is how many ICMPv6 errors are sent per second at most, and
 	// ErrorBurst how many at once (RFC 4443, section 2.4 (f)); 0: 10.
 	ErrorRate, ErrorBurst int
+	// NoUnreachables: send no Destination Unreachable messages (RFC 4443,
+	// section 3.1, wants them switchable).
+	NoUnreachables bool
+	// MaxPathMTUs is how many path MTU estimates are kept at most, one for
+	// each destination; 0: 4096. Of more, that which was lowered longest ago
+	// is forgotten.
+	MaxPathMTUs int
+	// PathMTULifetime is how long after it was lowered an estimate is
+	// forgotten, so that larger packets are tried again (RFC 8201, section
+	// 5.3): 5 minutes at least; 0: 10 minutes.
+	PathMTULifetime time.Duration
+	// Now is the clock of the path MTU estimates; nil: time.Now.
+	Now func() time.Time
+	// Progress, if not nil, is told that the peer of a TCP connection has
+	// acknowledged new data or sent new data in order: a proof that packets
+	// from local to remote of this Packet.Flow arrive there (RFC 4861, section
+	// 7.3.1). It is called only when somebody wants to know, see
+	// Host.WantProgress, with locks held: it must neither block nor call the
+	// Host.
+	Progress func(local, remote [16]byte, flow uint32)
 	// NoFlowLabel leaves the flow label at 0. Else it is a keyed hash of the
 	// flow (RFC 8504, section 5.1; RFC 6437, section 3).
 	NoFlowLabel bool
@@ -75,11 +96,21 @@ type Host struct {
 	network  stack.NetworkEndpoint
 	mtu      atomic.Uint32
 	hops     atomic.Uint32 // default hop limit
-	hashSeed maphash.Seed
-	counters counters
-	out      gate // to Config.Output
+	hashSeed maphash.Seed  // of flow labels, which everybody sees, and of caches
+	// fragmentSeed is that of fragmentIDs.
+	fragmentSeed maphash.Seed
+	counters     counters
+	out          gate // to Config.Output
 	// closedWindows is how many TCP connections offer no window.
 	closedWindows atomic.Int32
+	wantProgress  atomic.Uint32 // see WantProgress
+
+	paths       pathMTUs
+	echoes      echoes
+	fragmentIDs fragmentIDs
+	groupFrames groupFrames
+	conns       connCache
+	tells       sync.WaitGroup // goroutines in tellMTU
 
 	mu     sync.RWMutex
 	closed bool
@@ -109,14 +140,18 @@ func New(cfg Config) (*Host, error) {
 		cfg.ErrorBurst = defaultErrorRate
 	}
 	h := &Host{
-		cfg:      cfg,
-		hashSeed: maphash.MakeSeed(),
-		out:      makeGate(),
-		addrs:    make(map[[16]byte]struct{}),
-		groups:   make(map[[16]byte]int),
-		flows:    makeFlowTable(),
+		cfg:          cfg,
+		hashSeed:     maphash.MakeSeed(),
+		fragmentSeed: maphash.MakeSeed(),
+		out:          makeGate(),
+		addrs:        make(map[[16]byte]struct{}),
+		groups:       make(map[[16]byte]int),
+		flows:        makeFlowTable(),
 	}
 	h.mtu.Store(uint32(cfg.MTU))
+	if err := h.paths.configure(&h.cfg, &h.counters.pathMTUsEvicted); err != nil {
+		return nil, err
+	}
 	if err := h.start(); err != nil {
 		return nil, fmt.Errorf("netstack: %w", err)
 	}
@@ -180,6 +215,7 @@ func (h *Host) Close() error {
 	}
 	h.stack.Destroy()
 	h.out.shut()
+	h.tells.Wait()
 	return nil
 }
 
@@ -322,11 +358,13 @@ func (h *Host) hopLimit() uint8 { return uint8(h.hops.Load()) }
 
 // SetMTU sets the largest IPv6 packet that is sent: 1280 at least, Config.MTU
 // at most, else EINVAL. When it falls, established TCP connections are told.
+// Path MTU estimates that are not below it are forgotten.
 func (h *Host) SetMTU(mtu int) error {
 	if mtu < minMTU || mtu > h.cfg.MTU {
 		return fmt.Errorf("netstack: MTU %d: %w", mtu, syscall.EINVAL)
 	}
 	old := int(h.mtu.Swap(uint32(mtu)))
+	h.paths.keepBelow(mtu)
 	if mtu >= old {
 		return nil
 	}

@@ -54,7 +54,8 @@ func (h *Host) admit(packet []byte, w walk, kind Kind) bool {
 	}
 	switch icmpType := packet[w.offset]; {
 	case icmpType < typeEchoRequest:
-		return h.receiveError(packet, w)
+		h.receiveError(packet, w)
+		return false
 	case icmpType == typeEchoRequest && packet[24] == 0xff:
 		h.answerGroupEcho(packet, w)
 		return false
@@ -62,31 +63,25 @@ func (h *Host) admit(packet []byte, w walk, kind Kind) bool {
 	return true
 }
 
-// receiveError takes an ICMPv6 error to the socket that it is for. It reports
-// whether gVisor is to see it too: only a Packet Too Big for TCP.
-func (h *Host) receiveError(packet []byte, w walk) bool {
-	message := packet[w.offset:w.end]
-	if len(message) < icmpHeaderSize || !validChecksum(packet, message) || !h.HasAddress([16]byte(packet[24:40])) {
+// receiveError takes an ICMPv6 error to the socket that it is for. gVisor does
+// not see it.
+func (h *Host) receiveError(packet []byte, w walk) {
+	message, local := packet[w.offset:w.end], [16]byte(packet[24:40])
+	if len(message) < icmpHeaderSize || !validChecksum(packet, message) || !h.HasAddress(local) {
 		h.counters.inBadErrors.Add(1)
-		return false
+		return
 	}
 	icmpType, code := message[0], message[1]
-	key, ok := flowOfQuote(message[icmpHeaderSize:])
-	owner := h.flowOwner(key, ok)
 	if icmpType == typeTooBig {
-		// RFC 8201, section 4: less than the minimum is discarded, and the
-		// estimate never grows. The quoted packet must be one of ours.
-		mtu := be.Uint32(message[4:8])
-		if owner == nil || mtu < minMTU || mtu >= h.mtu.Load() {
-			h.counters.inBadTooBigs.Add(1)
-			return false
-		}
-		h.counters.inTooBigs.Add(1)
-		return key.proto == protoTCP
+		h.receiveTooBig(local, message)
+		return
 	}
+	key, ok := flowOfQuote(message[icmpHeaderSize:])
+	// An error goes to the source of the packet that it is about.
+	owner := h.flowOwner(key, ok && key.local == local)
 	if owner == nil {
 		h.counters.inBadErrors.Add(1)
-		return false
+		return
 	}
 	h.counters.inErrors.Add(1)
 	switch icmpType {
@@ -97,9 +92,9 @@ func (h *Host) receiveError(packet []byte, w walk) bool {
 	case typeTimeExceeded:
 		owner.fail(key, syscall.EHOSTUNREACH, false)
 	case typeParamProblem:
-		owner.fail(key, syscall.EPROTO, false)
+		// RFC 9293, section 3.9.2.2: for TCP a soft error.
+		owner.fail(key, syscall.EPROTO, key.proto != protoTCP)
 	}
-	return false
 }
 
 // Unreachable says that p, a packet that Output had taken, could not be
@@ -135,15 +130,8 @@ func (h *Host) flowOwner(key flowKey, known bool) flowOwner {
 
 // flowOfPacket returns the flow of a packet that this host sends.
 func flowOfPacket(p *Packet) (flowKey, bool) {
-	var pieces [8][]byte
 	var head [128]byte
-	n, skip := 0, len(p.buffer().LinkHeader().Slice())
-	for _, b := range p.AppendSlices(pieces[:0]) {
-		cut := min(skip, len(b))
-		skip -= cut
-		n += copy(head[n:], b[cut:])
-	}
-	return flowOfQuote(head[:n])
+	return flowOfQuote(head[:p.head(head[:])])
 }
 
 // flowOfQuote returns the flow of a packet that this host sent, of which quote

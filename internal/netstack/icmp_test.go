@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -115,6 +116,67 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestOtherErrors: Time Exceeded and Parameter Problem are no reason to give up
+// for TCP (RFC 9293, section 3.9.2.2), and what they can be for the others.
+//
+// Spec: RFC 4443, section 3.3, MUST, ICM-R09
+// Spec: RFC 4443, section 3.4, MUST, ICM-R09
+func TestOtherErrors(t *testing.T) {
+	for _, test := range []struct {
+		icmpType  uint8
+		ping, udp syscall.Errno
+	}{
+		{typeTimeExceeded, syscall.EHOSTUNREACH, 0},
+		{typeParamProblem, syscall.EPROTO, syscall.EPROTO},
+	} {
+		p := newPair(t)
+		p.answer(test.icmpType, 0, 0)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		if _, err := p.a.DialTCP(ctx, anyAddr, port(addrB, 80)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("type %d ends a dial: %v", test.icmpType, err)
+		}
+		cancel()
+		ping, err := p.a.ListenPing(netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ping.SetDeadline(time.Now().Add(10 * time.Second))
+		ping.Send(addrB, 1, 0, nil)
+		_, err = ping.Receive(nil)
+		wantErrno(t, err, test.ping)
+		c := dialUDP(t, p.a, port(addrB, 53))
+		before := p.a.Counters().InErrors
+		c.Write(nil)
+		eventually(t, "the error arrives", func() bool { return p.a.Counters().InErrors > before })
+		_, err = c.Write(nil)
+		if test.udp == 0 && err != nil || test.udp != 0 && !errors.Is(err, test.udp) {
+			t.Errorf("type %d, UDP: %v, want %v", test.icmpType, err, test.udp)
+		}
+	}
+}
+
+// TestUnreachableWhileReading: who waits already hears of it at once.
+//
+// Spec: RFC 4443, section 3.1, MUST, ICM-R09
+func TestUnreachableWhileReading(t *testing.T) {
+	p := newPair(t)
+	p.answer(typeUnreachable, 1, 0)
+	c := dialUDP(t, p.a, port(addrB, 53))
+	ping, err := p.a.ListenPing(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan error, 2)
+	go func() { _, err := c.Read(nil); results <- err }()
+	go func() { _, err := ping.Receive(nil); results <- err }()
+	time.Sleep(5 * time.Millisecond)
+	c.Write([]byte("x"))
+	ping.Send(addrB, 1, 0, nil)
+	for range 2 {
+		wantErrno(t, <-results, syscall.EACCES)
+	}
+}
+
 // TestUnreachableEstablished: an established connection survives ICMPv6 errors
 // (RFC 9293, section 3.9.2.2).
 func TestUnreachableEstablished(t *testing.T) {
@@ -160,6 +222,7 @@ func TestUnreachableForNobody(t *testing.T) {
 		"a quote without ports": icmpPacket(router, addrA, typeUnreachable, 4, 0, good[:ipv6Size+3]),
 		"half a header":         icmpPacket(router, addrA, typeUnreachable, 4, 0, good[:30]),
 		"no quote":              icmpPacket(router, addrA, typeUnreachable, 4, 0, nil),
+		"to another address":    icmpPacket(router, addrA2, typeUnreachable, 4, 0, good),
 		"no ICMPv6 header":      ip(router, addrA, 64, protoICMPv6, []byte{typeUnreachable, 4, 0, 0}),
 		"a wrong checksum":      damaged,
 		"not our address":       icmpPacket(router, addrB, typeUnreachable, 4, 0, good),
@@ -260,85 +323,6 @@ func TestOutputError(t *testing.T) {
 	defer cancel()
 	if _, err := p.a.DialTCP(ctx, anyAddr, port(addrB, 80)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a passing shortage ends a dial: %v", err)
-	}
-}
-
-// tcpQuote is a packet that the connection may have sent.
-func tcpQuote(c *TCPConn) []byte {
-	segment := make([]byte, 20)
-	be.PutUint16(segment[0:], c.local.Port())
-	be.PutUint16(segment[2:], c.remote.Port())
-	return ip(c.local.Addr(), c.remote.Addr(), 64, protoTCP, segment)
-}
-
-// Spec: RFC 8201, section 4, must, PMT-R01
-// Spec: RFC 8201, section 4, must, PMT-R02
-func TestPacketTooBig(t *testing.T) {
-	p := newPair(t)
-	client, server := p.connect(t, addrA, addrB)
-	go func() {
-		buf := make([]byte, 1<<16)
-		for {
-			if _, err := server.Read(buf); err != nil {
-				return
-			}
-		}
-	}()
-	// largest writes 100 kB and returns the size of the largest packet.
-	largest := func() (size int) {
-		p.ab.forget()
-		client.Write(make([]byte, 100e3))
-		eventually(t, "data is sent", func() bool {
-			total := 0
-			for _, f := range p.ab.logged() {
-				size = max(size, len(f.packet()))
-				total += len(f.packet())
-			}
-			return total > 100e3
-		})
-		return size
-	}
-	// gVisor leaves room for all options that a segment may ever have, so data
-	// segments do not quite fill the MTU.
-	full := largest()
-	if full > 1500 || full < 1450 {
-		t.Fatalf("packets of %d octets, want 1500 or little less", full)
-	}
-	quote := tcpQuote(client)
-	other := bytes.Clone(quote)
-	other[ipv6Size]++
-	for name, packet := range map[string][]byte{
-		"below the minimum":    icmpPacket(router, addrA, typeTooBig, 0, 1000, quote),
-		"0":                    icmpPacket(router, addrA, typeTooBig, 0, 0, quote),
-		"the MTU":              icmpPacket(router, addrA, typeTooBig, 0, 1500, quote),
-		"above the MTU":        icmpPacket(router, addrA, typeTooBig, 0, 9000, quote),
-		"for no flow":          icmpPacket(router, addrA, typeTooBig, 0, 1300, other),
-		"without a quote":      icmpPacket(router, addrA, typeTooBig, 0, 1300, nil),
-		"quoting the peer":     icmpPacket(router, addrA, typeTooBig, 0, 1300, tcpQuote(server)),
-		"of half a TCP header": icmpPacket(router, addrA, typeTooBig, 0, 1300, quote[:ipv6Size+2]),
-	} {
-		before := p.a.Counters().InBadTooBigs
-		p.a.DeliverBytes(packet)
-		if got := p.a.Counters().InBadTooBigs; got != before+1 {
-			t.Errorf("%s: %d counted, want 1", name, got-before)
-		}
-	}
-	if got := largest(); got != full {
-		t.Errorf("packets of %d octets, want %d as before", got, full)
-	}
-	// In fragments it would pass by these checks.
-	message := icmpMessage(router, addrA, typeTooBig, 0, 1290, quote)
-	p.a.DeliverBytes(ip(router, addrA, 64, fragment, fragmentHeader(protoICMPv6, 0, true, 1), message[:8]))
-	p.a.DeliverBytes(ip(router, addrA, 64, fragment, fragmentHeader(protoICMPv6, 8, false, 1), message[8:]))
-	if got := largest(); got != full {
-		t.Errorf("packets of %d octets after a fragmented Packet Too Big, want %d", got, full)
-	}
-	p.a.DeliverBytes(icmpPacket(router, addrA, typeTooBig, 0, 1400, quote))
-	if got := largest(); got > 1400 || got < 1350 {
-		t.Errorf("packets of %d octets, want 1400 or little less", got)
-	}
-	if got := p.a.Counters().InTooBigs; got != 1 {
-		t.Errorf("%d obeyed, want 1", got)
 	}
 }
 
@@ -491,18 +475,70 @@ func TestIncompleteFirstFragment(t *testing.T) {
 	}
 }
 
+// TestErrorRate: all errors, of gVisor and of this package, come out of one
+// bucket, so that one kind leaves nothing for another.
+//
 // Spec: RFC 4443, section 2.4 (f), MUST, ICM-R04
 func TestErrorRate(t *testing.T) {
-	p := newPair(t, func(c *Config) { c.ErrorRate, c.ErrorBurst = 1, 5 })
+	udp := udpMessage(port(addrB, 1), port(addrA, 2), nil)
+	kinds := map[string][]byte{
+		"incomplete header":   ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6)),
+		"port":                ip(addrB, addrA, 64, protoUDP, udp),
+		"next header":         ip(addrB, addrA, 64, 200, udp),
+		"option":              ip(addrB, addrA, 64, destOptions, options(protoUDP, 0x9e, 0), udp),
+		"option, to a group":  ip(addrB, group, 64, destOptions, options(protoUDP, 0x9e, 0), udp),
+		"length of fragments": ip(addrB, addrA, 64, fragment, fragmentHeader(protoUDP, 0, true, 1), append(udp, 1)),
+	}
+	for first, packet := range kinds {
+		for second, other := range kinds {
+			synctest.Test(t, func(t *testing.T) {
+				h, w := solo(t, func(c *Config) { c.ErrorRate, c.ErrorBurst = 1, 5 })
+				for range 20 {
+					h.DeliverBytes(packet)
+				}
+				for range 20 {
+					h.DeliverBytes(other)
+				}
+				if got := len(w.logged()); got != 5 {
+					t.Errorf("%s, then %s: %d errors sent, want 5", first, second, got)
+				}
+				if got := h.Counters().OutErrorsLimited; got != 35 {
+					t.Errorf("%s, then %s: %d counted, want 35", first, second, got)
+				}
+				time.Sleep(3 * time.Second)
+				for range 20 {
+					h.DeliverBytes(other)
+				}
+				if got := len(w.logged()); got != 8 {
+					t.Errorf("%s, then %s: %d errors after 3 s, want 8", first, second, got)
+				}
+			})
+		}
+	}
+	h, w := solo(t, func(c *Config) { c.ErrorRate, c.ErrorBurst = 0, 0 })
 	for range 50 {
-		p.a.DeliverBytes(ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), options(protoICMPv6)))
-		p.a.DeliverBytes(ip(addrB, addrA, 64, protoUDP, udpMessage(port(addrB, 1), port(addrA, 2), nil)))
+		h.DeliverBytes(kinds["port"])
 	}
-	if got := len(p.ab.logged()); got < 5 || got > 8 {
-		t.Errorf("%d errors sent, want the burst of 5", got)
+	if got := len(w.logged()); got != defaultErrorRate && got != defaultErrorRate+1 {
+		t.Errorf("%d errors sent by default, want %d", got, defaultErrorRate)
 	}
-	if p.a.Counters().OutErrorsLimited == 0 {
-		t.Error("nothing counted")
+}
+
+// TestErrorQuote: the errors of this package have as much of the packet as
+// fits.
+//
+// Spec: RFC 4443, section 2.4 (c), MUST, ICM-R02
+func TestErrorQuote(t *testing.T) {
+	h, w := solo(t)
+	for _, size := range []int{8, 1280 - 48 - 48, 1280 - 48 - 40, 1400} {
+		long := options(protoUDP, append([]byte{0x1e, 250}, make([]byte, 250)...)...)
+		var chain []byte
+		for len(chain)+len(long) <= size {
+			chain = append(chain, long...)
+			chain[len(chain)-len(long)] = destOptions
+		}
+		packet := ip(addrB, addrA, 64, fragment, fragmentHeader(destOptions, 0, true, 1), append(chain, options(destOptions)...))
+		wantError(t, "incomplete header", w.answers(h, packet), packet, typeParamProblem, codeIncompleteChain, 0)
 	}
 }
 

@@ -125,6 +125,7 @@ func (l *TCPListener) newConn(ep tcpip.Endpoint, wq *waiter.Queue) *TCPConn {
 		c.abort()
 		return nil
 	}
+	c.reached() // the peer has acknowledged the handshake
 	return c
 }
 

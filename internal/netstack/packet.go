@@ -112,25 +112,48 @@ func (p *Packet) Keep() *Packet { return (*Packet)(p.buffer().Clone()) }
 // Release gives up a packet that Keep returned.
 func (p *Packet) Release() { p.buffer().DecRef() }
 
+// head copies the first part of the packet, without Ethernet header, into b and
+// returns its length.
+func (p *Packet) head(b []byte) (n int) {
+	var pieces [8][]byte
+	skip := len(p.buffer().LinkHeader().Slice())
+	for _, piece := range p.AppendSlices(pieces[:0]) {
+		cut := min(skip, len(piece))
+		skip -= cut
+		n += copy(b[n:], piece[cut:])
+	}
+	return n
+}
+
 // output is where every packet of gVisor and of this package leaves.
 func (h *Host) output(p *Packet) tcpip.Error {
 	headers := p.headers()
+	flow := h.flowOf(p, headers)
 	switch headers[6] {
 	case protoTCP:
 		h.watchWindow(p, headers[ipv6Size:])
+		h.watchSequence(p, headers, flow)
 	case protoUDP:
 	default:
-		if sendsControl(p) {
-			// Neighbor Discovery and MLD are the caller's alone.
-			h.counters.outControl.Add(1)
+		if h.withholds(p) {
 			return nil
 		}
+		if p.Len() > minMTU {
+			h.echoes.note(h, p)
+		}
 	}
-	flow := h.flowHash(headers)
 	p.buffer().Hash = flow
 	if !h.cfg.NoFlowLabel {
 		be.PutUint32(headers, be.Uint32(headers)&^0xfffff|flow&0xfffff)
 	}
+	if mtu, ok := h.exceedsPath(p, headers); ok {
+		return h.fitPath(p, headers, mtu)
+	}
+	return h.emit(p)
+}
+
+// emit hands p to Config.Output.
+func (h *Host) emit(p *Packet) tcpip.Error {
 	if !h.out.enter() {
 		return &tcpip.ErrNoNet{}
 	}
@@ -144,22 +167,60 @@ func (h *Host) output(p *Packet) tcpip.Error {
 	return tcpipError(errno)
 }
 
-// flowHash is a keyed hash of what a flow is (RFC 6437, section 3): the
-// addresses, the protocol and, if they are known, the ports.
-func (h *Host) flowHash(headers []byte) uint32 {
-	var key [37]byte
-	copy(key[0:32], headers[8:40])
-	key[32] = headers[6]
-	if key[32] == protoTCP || key[32] == protoUDP {
-		copy(key[33:37], headers[ipv6Size:])
+// flowOf is the flow of a packet that has headers.
+func (h *Host) flowOf(p *Packet, headers []byte) uint32 {
+	var ports [4]byte
+	proto := headers[6]
+	switch proto {
+	case protoTCP, protoUDP:
+		ports = [4]byte(headers[ipv6Size:])
+	case fragment:
+		if flow := p.buffer().Mark; flow != 0 {
+			return flow // see UDPConn.markFlow
+		}
+		proto = headers[ipv6Size]
 	}
+	return h.flowHash([32]byte(headers[8:40]), proto, ports)
+}
+
+// flowOfKey is the flow of the packets that leave for key.
+func (h *Host) flowOfKey(key *flowKey) uint32 {
+	var ends [32]byte
+	copy(ends[0:16], key.local[:])
+	copy(ends[16:32], key.remote[:])
+	var ports [4]byte
+	be.PutUint16(ports[0:], key.localPort)
+	be.PutUint16(ports[2:], key.remotePort)
+	return h.flowHash(ends, key.proto, ports)
+}
+
+// flowHash is a keyed hash of what a flow is (RFC 6437, section 3): the
+// addresses, the protocol and, if it has them, the ports. As it depends on
+// nothing else, a flow has one label as long as it lives.
+func (h *Host) flowHash(ends [32]byte, proto uint8, ports [4]byte) uint32 {
+	var key [37]byte
+	copy(key[0:32], ends[:])
+	key[32] = proto
+	copy(key[33:37], ports[:])
 	sum := maphash.Bytes(h.hashSeed, key[:])
 	return uint32(sum ^ sum>>32)
 }
 
-// sendsControl reports whether p is a Neighbor Discovery or MLD message.
-func sendsControl(p *Packet) bool {
+// withholds reports whether p, which is neither TCP nor UDP, is not to leave.
+func (h *Host) withholds(p *Packet) bool {
 	transport := p.buffer().TransportHeader().Slice()
-	return p.buffer().TransportProtocolNumber == header.ICMPv6ProtocolNumber && len(transport) > 0 &&
-		icmpKind(transport[0]) != Data
+	if p.buffer().TransportProtocolNumber != header.ICMPv6ProtocolNumber || len(transport) == 0 {
+		return false
+	}
+	switch icmpType := transport[0]; {
+	case icmpKind(icmpType) != Data:
+		// Neighbor Discovery and MLD are the caller's alone.
+		h.counters.outControl.Add(1)
+	case icmpType == typeUnreachable && h.cfg.NoUnreachables,
+		icmpType < typeEchoRequest && h.groupFrames.quotedIn(h, p):
+		h.counters.outErrorsWithheld.Add(1)
+	default:
+		return false
+	}
+	return true
 }

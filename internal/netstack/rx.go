@@ -108,10 +108,10 @@ func (b *RxBuffer) Deliver(n int, checksumValid bool) {
 	if w.needsAll() {
 		packet = b.Frame(n)[ethernetSize:]
 	}
-	if !h.admit(packet, w, kind) {
-		return
+	if b.pieces[0][0]&1 != 0 && (kind == Data || w.incomplete) && packet[24] != 0xff {
+		h.groupFrames.note(h, packet)
 	}
-	if !h.prepare(packet) {
+	if !h.admit(packet, w, kind) || !h.prepare(packet, checksumValid) {
 		return
 	}
 	payload := b.take(n)
@@ -157,7 +157,7 @@ func (h *Host) DeliverBytes(packet []byte) {
 		return
 	}
 	packet = bytes.Clone(packet)
-	if h.prepare(packet) {
+	if h.prepare(packet, false) {
 		h.deliver(buffer.MakeWithData(packet), false)
 	}
 }
@@ -165,11 +165,14 @@ func (h *Host) DeliverBytes(packet []byte) {
 // prepare does what gVisor's TCP and UDP fail to do, if packet, of which at
 // least the first part is given, is such a case. It reports whether the packet
 // goes on.
-func (h *Host) prepare(packet []byte) bool {
+func (h *Host) prepare(packet []byte, checksumValid bool) bool {
 	switch packet[6] {
 	case protoTCP:
 		if h.closedWindows.Load() > 0 {
 			h.allowACK(packet)
+		}
+		if h.wantProgress.Load() != 0 {
+			h.noteACK(packet, checksumValid)
 		}
 	case protoUDP:
 		if be.Uint16(packet[4:6]) < smallDatagram && !h.roomFor(packet) {

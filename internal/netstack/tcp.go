@@ -30,6 +30,10 @@ type TCPConn struct {
 	key           flowKey
 	local, remote netip.AddrPort
 	closedWindow  atomic.Uint64 // see watchWindow
+	sent          atomic.Uint64 // see noteSent
+	told          atomic.Uint32 // the least path MTU that gVisor was told
+	gone          atomic.Bool   // not in the flow table any more
+	progress      progress
 
 	mu      sync.Mutex
 	dialing bool
@@ -132,6 +136,7 @@ func (c *TCPConn) handshake(ctx context.Context) error {
 
 // notify is called by gVisor, with locks held.
 func (c *TCPConn) notify(mask waiter.EventMask) {
+	c.noteEvents(mask)
 	if mask&waiter.EventHUp != 0 {
 		// Only now: after Close gVisor goes on with the connection until the
 		// peer has all data, and an address that is removed ends that too.
@@ -255,7 +260,7 @@ func (c *TCPConn) Close() error {
 	if !c.close() {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.ep.Close()
+	c.quietly(c.ep.Close)
 	return nil
 }
 
@@ -269,7 +274,9 @@ func (c *TCPConn) shutdown(how tcpip.ShutdownFlags) error {
 	if c.closedError("close") != nil {
 		return c.opError("close", net.ErrClosed)
 	}
-	if err := c.ep.Shutdown(how); err != nil {
+	var err tcpip.Error
+	c.quietly(func() { err = c.ep.Shutdown(how) })
+	if err != nil {
 		return c.opError("close", errnoOf(err))
 	}
 	return nil
@@ -300,6 +307,13 @@ func (c *TCPConn) LocalAddr() net.Addr { return tcpAddr(c.local) }
 
 // RemoteAddr implements net.Conn: a *net.TCPAddr.
 func (c *TCPConn) RemoteAddr() net.Addr { return tcpAddr(c.remote) }
+
+// SetWriteBuffer sets how many octets wait to be sent, or to be acknowledged, at
+// most.
+func (c *TCPConn) SetWriteBuffer(n int) (err error) {
+	c.quietly(func() { err = c.socket.SetWriteBuffer(n) })
+	return err
+}
 
 // SetNoDelay says whether small segments leave at once, which is the default,
 // or wait for the acknowledgment of earlier data (Nagle's algorithm).

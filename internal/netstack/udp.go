@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 )
 
@@ -301,6 +302,9 @@ func (c *UDPConn) write(b []byte, m Meta) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if len(b) > minMTU-ipv6Size-header.UDPMinimumSize {
+		c.markFlow(m.Remote, &options)
+	}
 	defer c.payload.Reset(nil)
 	for {
 		if err := c.check(&c.writeDeadline); err != nil {
@@ -327,6 +331,24 @@ func (c *UDPConn) write(b []byte, m Meta) (int, error) {
 			return 0, errnoOf(err)
 		}
 	}
+}
+
+// markFlow has gVisor mark what it makes of the next datagram with the flow, so
+// that fragments, in which the ports are not seen, have the label of the flow
+// too (RFC 6437, section 3: "all packets of a given flow").
+func (c *UDPConn) markFlow(remote netip.AddrPort, o *tcpip.WriteOptions) {
+	if !remote.IsValid() {
+		remote = c.remote
+	}
+	local := c.local.Addr()
+	if o.ControlMessages.HasIPv6PacketInfo {
+		local = addrOf(o.ControlMessages.IPv6PacketInfo.Addr)
+	}
+	c.ep.SocketOptions().SetMark(c.host.flowOfKey(&flowKey{
+		local: local.As16(), localPort: c.local.Port(),
+		remote: remote.Addr().As16(), remotePort: remote.Port(),
+		proto: protoUDP,
+	}))
 }
 
 // writeOptions says where a datagram goes and from where. gVisor chooses
