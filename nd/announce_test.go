@@ -102,6 +102,9 @@ func TestUNA_R02_R03_NewAddress(t *testing.T) {
 				b.expect(b.after(1), c.want)
 			}
 			b.expect(b.after(time.Hour))
+			if b.n.assigned.addrs[c.d.Addr].announcement != nil {
+				t.Error("a series that is over is kept")
+			}
 		})
 	}
 }

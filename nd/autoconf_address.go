@@ -76,10 +76,10 @@ func (m *Autoconf) add(a *slaacAddr, fromMulticast bool) *slaacAddr {
 	return a
 }
 
-// sameIdentifier reports whether a stable address has the identifier of the
-// link-local address, in the bits that both have.
+// sameIdentifier reports whether a has the identifier of the link-local address,
+// in the bits that both have.
 func (m *Autoconf) sameIdentifier(a *slaacAddr) bool {
-	if a.kind != StableAddress || m.linkLocal == nil || m.linkLocal.stable == nil {
+	if m.linkLocal == nil || m.linkLocal.stable == nil {
 		return false
 	}
 	x, y := a.addr.As16(), m.linkLocal.stable.addr.As16()

@@ -70,9 +70,9 @@ type (
 		// (RFC 4862, section 5.4.5, has IPv6 disabled if such a link-local
 		// address is a duplicate).
 		Hardware bool
-		// SameIdentifier says that the identifier of a stable address is that
-		// of the link-local address which was formed here and is no duplicate
-		// so far (RFC 2462, section 5.4, lets one test do for both).
+		// SameIdentifier says that the identifier is that of the link-local
+		// address, which was formed here too and is no duplicate so far
+		// (RFC 2462, section 5.4, lets one test do for both).
 		SameIdentifier bool
 		// FromMulticastRA says that a multicast advertisement made this and
 		// other hosts form an address at the same moment, so that the first

@@ -190,7 +190,6 @@ func (n *Neighbors) update(e *entry, s NeighborState, a LinkAddr, isRouter bool)
 	}
 	if before.State == Incomplete {
 		packets := e.wanted && !e.probing
-		e.probing = false
 		n.emit(Resolved{e.Addr, a})
 		n.sendAnswer(e)
 		if packets {

@@ -190,8 +190,15 @@ func TestCACHE_R03_RoutersByTheirOwnWord(t *testing.T) {
 	if !f.own() {
 		t.Error("a neighbor that is wanted is not resolved")
 	}
+	// Those that do not answer any more are idle, too.
+	b := newBench(t, NeighborConfig{MaxEntries: 2, MaxIdleRouters: 1, KeepUnreachable: true})
+	for i := range 2 {
+		b.do(Heard{neighborAt(i), macA, true}, Used{neighborAt(i)})
+	}
+	b.after(10 * time.Second)
+	b.expect(b.do(Resolve{addr(peer), addr(hostLL)})[:1], "removed "+neighborAt(0).String())
 	// Below the bound none gives way.
-	b := newBench(t, NeighborConfig{MaxEntries: 3, MaxIdleRouters: 3})
+	b = newBench(t, NeighborConfig{MaxEntries: 3, MaxIdleRouters: 3})
 	for i := range 3 {
 		b.do(Resolve{neighborAt(i), addr(hostLL)}, advert(neighborAt(i).String(), "RSO", macA))
 	}
