@@ -20,10 +20,14 @@ type Counters struct {
 	ErrorsIn           uint64 `json:"icmp_errors_in"`             // for flows of this host
 	BadErrorsIn        uint64 `json:"icmp_bad_errors_in"`         // malformed, or for no flow of this host
 	TooBigsIn          uint64 `json:"icmp_too_bigs_in"`           // obeyed
-	BadTooBigsIn       uint64 `json:"icmp_bad_too_bigs_in"`       // below 1280, not below the MTU, or for no flow
+	BadTooBigsIn       uint64 `json:"icmp_bad_too_bigs_in"`       // below 1280, not below the estimate, or about nothing that was sent
+	PathMTUsEvicted    uint64 `json:"path_mtus_evicted"`          // for others
+	FragmentedForPath  uint64 `json:"fragmented_for_path"`        // packets cut to fit a path MTU
+	SegmentsTooBig     uint64 `json:"segments_too_big"`           // of TCP, for a path MTU
 	GroupEchosIn       uint64 `json:"icmp_group_echos_in"`        // answered
 	IncompleteFirstIn  uint64 `json:"incomplete_first_fragments"` // RFC 7112, section 5
-	ErrorsLimited      uint64 `json:"icmp_errors_limited"`        // not sent: RFC 4443, section 2.4
+	ErrorsLimited      uint64 `json:"icmp_errors_limited"`        // not sent: RFC 4443, section 2.4 (f)
+	ErrorsWithheld     uint64 `json:"icmp_errors_withheld"`       // not sent: the knob unreachables, or RFC 4443, section 2.4 (e)
 	ControlFromSockets uint64 `json:"control_from_sockets"`       // ND or MLD that gVisor wanted to send; always 0
 }
 
@@ -39,7 +43,8 @@ func (i *Interface) Counters() Counters {
 	h := i.host.Counters()
 	c.ErrorsIn, c.BadErrorsIn, c.TooBigsIn, c.BadTooBigsIn = h.InErrors, h.InBadErrors, h.InTooBigs, h.InBadTooBigs
 	c.GroupEchosIn, c.IncompleteFirstIn = h.InGroupEchos, h.InIncompleteFirstFragments
-	c.ErrorsLimited, c.ControlFromSockets = h.OutErrorsLimited, h.OutControl
+	c.PathMTUsEvicted, c.FragmentedForPath, c.SegmentsTooBig = h.PathMTUsEvicted, h.OutFragmented, h.OutSegmentsTooBig
+	c.ErrorsLimited, c.ErrorsWithheld, c.ControlFromSockets = h.OutErrorsLimited, h.OutErrorsWithheld, h.OutControl
 	i.look(func(core *Core) { c.CoreCounters = core.Counters() })
 	return c
 }

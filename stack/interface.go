@@ -123,7 +123,7 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 	}
 	host, err := netstack.New(netstack.Config{
 		Name: name, MTU: link.MTU(), GSOMaxSize: gso, Output: i.output, Source: i.source, Progress: i.progress,
-		NoFlowLabel: cfg.Profile.noFlowLabel, WithoutTCP: cfg.withoutTCP,
+		NoFlowLabel: cfg.Profile.noFlowLabel, NoUnreachables: cfg.Profile.noUnreachables, WithoutTCP: cfg.withoutTCP,
 	})
 	if err != nil {
 		return nil, err
@@ -443,6 +443,7 @@ type RouteResult struct {
 	NextHop  netip.Addr // the destination itself if that is on-link
 	Source   netip.Addr
 	Neighbor string // the next hop's neighbor state, or "none"
+	MTU      int    // the largest packet that the path takes, as far as is known
 }
 
 // Route tells how a packet to dst would leave; src, if valid, is its source.
@@ -457,6 +458,7 @@ func (i *Interface) routeTo(dst, src netip.Addr) (r RouteResult, err error) {
 		return r, err
 	}
 	r = RouteResult{NextHop: dst, Source: src.WithZone(""), Neighbor: "none"}
+	r.MTU, _ = i.host.PathMTU(dst)
 	snapshot := i.view.Load()
 	switch {
 	case !i.usable.Load():

@@ -210,6 +210,9 @@ func (l *loop) perform(act CoreAction) {
 		l.check("set MTU", i.host.SetMTU(act.MTU))
 	case SetUsable:
 		i.usable.Store(act.Usable)
+		if !act.Usable {
+			i.host.FlushPathMTUs() // the next link may be another one
+		}
 	case SaveDADCounter:
 		if i.saveCounter != nil {
 			i.saveCounter(nd.DADCounter(act))

@@ -42,6 +42,7 @@ type Profile struct {
 	stickyFlags        bool
 	ignoreRedirects    bool
 	noFlowLabel        bool
+	noUnreachables     bool
 }
 
 // identifiers says how the identifiers of autoconfigured addresses are made.
@@ -185,6 +186,8 @@ var knobs = []Knob{
 		choice("sticky", "event", func(p *Profile) *bool { return &p.stickyFlags })},
 	{"flow_label", "on|off", "RFC 8504, section 5.1", "label packets with a hash of their flow (RFC 6437)",
 		choice("off", "on", func(p *Profile) *bool { return &p.noFlowLabel })},
+	{"unreachables", "on|off", "RFC 4443, section 3.1", "send Destination Unreachable messages",
+		choice("off", "on", func(p *Profile) *bool { return &p.noUnreachables })},
 	{"sas", "3484|6724", "RFC 6724", "the rules of source address selection",
 		choice("3484", "6724", func(p *Profile) *bool { return &p.rfc3484 })},
 }

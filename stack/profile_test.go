@@ -25,14 +25,14 @@ type configs struct {
 	Autoconf  nd.AutoconfConfig
 	Failure   linkLocalFailure
 
-	Optimistic, SkipSameIID, NoGratuitousNA, OnLinkFromND, NoRedirects, NoFlowLabel bool
+	Optimistic, SkipSameIID, NoGratuitousNA, OnLinkFromND, NoRedirects, NoFlowLabel, NoUnreachables bool
 }
 
 func configsOf(p Profile) configs {
 	var c CoreConfig
 	return configs{
 		p.dadConfig(c), p.neighborConfig(c), p.mldConfig(c), p.ribConfig(c), p.routerConfig(c), p.autoconfConfig(c), p.linkLocalFailure,
-		p.optimisticDAD, p.skipSameIID, p.noGratuitousNA, p.onLinkFromND, p.ignoreRedirects, p.noFlowLabel,
+		p.optimisticDAD, p.skipSameIID, p.noGratuitousNA, p.onLinkFromND, p.ignoreRedirects, p.noFlowLabel, p.noUnreachables,
 	}
 }
 
@@ -116,6 +116,7 @@ func TestKnobs(t *testing.T) {
 		"gratuitous_na":          {"off", "on", func(c *configs) { c.NoGratuitousNA = true }},
 		"m_o_flags":              {"sticky", "event", func(c *configs) { c.Routers.StickyFlags = true }},
 		"flow_label":             {"off", "on", func(c *configs) { c.NoFlowLabel = true }},
+		"unreachables":           {"off", "on", func(c *configs) { c.NoUnreachables = true }},
 	}
 	for _, k := range Knobs() {
 		test, ok := tests[k.Name]

@@ -418,7 +418,7 @@ func TestReassemblyFlood(t *testing.T) {
 // TestTentativeIsSilent: an address that is not assigned does not exist here,
 // so nothing that is sent to it is answered.
 //
-// Spec: RFC 4890, section 4.4.1, DER, ICM-R10
+// Spec: RFC 4862, section 5.4, DER, ICM-R10
 func TestTentativeIsSilent(t *testing.T) {
 	h, w := solo(t)
 	tentative := addrA2

@@ -20,8 +20,6 @@ func packetOf(headers, data []byte) *Packet {
 
 // TestFragment: fragments of any packet, and fragments of fragments, hold the
 // packet, fit the MTU, and each has the headers that routers look at.
-//
-// Spec: RFC 8200, section 4.5, must
 func TestFragment(t *testing.T) {
 	h, w := solo(t)
 	cut := func(t rapid.TB, headers, data []byte, mtu int) [][]byte {
@@ -110,8 +108,6 @@ func TestFragmentError(t *testing.T) {
 
 // TestFragmentIdentification: a pair of addresses has each value once, and
 // pairs do not tell each other's (RFC 7739, section 5.3).
-//
-// Spec: RFC 8200, section 4.5, must
 func TestFragmentIdentification(t *testing.T) {
 	h, _ := solo(t)
 	one, two := ip(addrA, addrB, 64, protoUDP), ip(addrA, router, 64, protoUDP)

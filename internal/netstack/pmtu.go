@@ -184,10 +184,13 @@ func (t *pathMTUs) keepBelow(mtu int) {
 	}
 }
 
-// PathMTU returns the estimate for the path to dst, in octets. Without one
-// (ok is false) it is the MTU of the link.
-func (h *Host) PathMTU(dst netip.Addr) (mtu int, ok bool) {
-	return h.paths.estimate(dst.WithZone("").As16())
+// PathMTU returns the largest packet for the path to dst, in octets, and
+// whether it is an estimate; else it is the MTU of the link.
+func (h *Host) PathMTU(dst netip.Addr) (mtu int, estimated bool) {
+	if mtu, estimated = h.paths.estimate(dst.WithZone("").As16()); estimated {
+		return mtu, true
+	}
+	return int(h.mtu.Load()), false
 }
 
 // PathMTUs lists the estimates, ordered by destination.

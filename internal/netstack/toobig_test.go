@@ -212,7 +212,6 @@ func packetsOf(frames []wireFrame) (list [][]byte) {
 // of the right size, also those that are fragments already, and arrive.
 //
 // Spec: RFC 8201, section 5.2, should, PMT-R04
-// Spec: RFC 6437, section 3, SHOULD
 func TestTooBigUDP(t *testing.T) {
 	for _, mtu := range []uint32{1280, 1281, 1399, 1440} {
 		p := newPair(t)
@@ -396,8 +395,6 @@ func TestTooBigCode(t *testing.T) {
 
 // TestTooBigNewConnection: a connection that begins when the path MTU is known
 // sends nothing larger, and gVisor learns it.
-//
-// Spec: RFC 8201, section 5.4, must
 func TestTooBigNewConnection(t *testing.T) {
 	for _, gso := range []int{0, 65536} {
 		p := newPair(t, func(c *Config) { c.GSOMaxSize = gso })
