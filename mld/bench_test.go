@@ -20,7 +20,7 @@ func benchMachine(n, version int) *Machine {
 	m.Step(epoch, SetLinkLocal{ownLL})
 	changes := make(Changes, n)
 	for i := range changes {
-		changes[i] = Change{OpJoin, groupN(i + 1), Holder{Kind: HolderAddress, Addr: groupN(i + 1)}}
+		changes[i] = change(OpJoin, groupN(i+1), Holder{Kind: HolderAddress, Addr: groupN(i + 1)})
 	}
 	m.Step(epoch, changes)
 	m.Step(epoch, Up{})

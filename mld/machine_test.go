@@ -52,7 +52,7 @@ func TestStrings(t *testing.T) {
 	if got != want {
 		t.Errorf("record types %q, want %q", got, want)
 	}
-	err := &InvalidError{"RFC 3810, section 6.2", "Query without Router Alert"}
+	err := &InvalidError{NoRouterAlert, "RFC 3810, section 6.2", "Query without Router Alert"}
 	if got, want := err.Error(), "invalid MLD message: Query without Router Alert (RFC 3810, section 6.2)"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}

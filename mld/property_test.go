@@ -70,7 +70,7 @@ func (w *model) change(changes Changes) (opened, closed map[netip.Addr]bool) {
 			delete(w.owed, c.Group)
 		}
 	}
-	return minus(held, heldBefore), minus(heldBefore, held)
+	return without(held, heldBefore), without(heldBefore, held)
 }
 
 func (w *model) held() map[netip.Addr]bool {
@@ -81,7 +81,7 @@ func (w *model) held() map[netip.Addr]bool {
 	return held
 }
 
-func minus(a, b map[netip.Addr]bool) map[netip.Addr]bool {
+func without(a, b map[netip.Addr]bool) map[netip.Addr]bool {
 	rest := map[netip.Addr]bool{}
 	for k := range a {
 		if !b[k] {
@@ -184,7 +184,7 @@ func (w *model) check() {
 	var want []Group
 	for _, a := range slices.SortedFunc(maps.Keys(w.holders), netip.Addr.Compare) {
 		holders := slices.SortedFunc(maps.Keys(w.holders[a]), func(a, b Holder) int { return int(a.ID) - int(b.ID) })
-		want = append(want, Group{Addr: a, Mode: Exclude, Holders: holders})
+		want = append(want, Group{Addr: a, Filter: all, Holders: holders})
 	}
 	for _, a := range someGroups {
 		if got, want := w.m.Member(a), w.holders[a] != nil; got != want {

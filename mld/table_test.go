@@ -15,18 +15,18 @@ var tableStates = []struct {
 	events  []Event
 }{
 	{"absent", 2, nil},
-	{"listening", 2, []Event{Changes{{OpListen, group5, socket1}}}},
+	{"listening", 2, []Event{Changes{change(OpListen, group5, socket1)}}},
 	{"repeating", 2, []Event{join(group5)}},
 	{"idle", 2, []Event{join(group5), nil}},
 	{"answering all", 2, []Event{join(group5), nil, queryV2(noAddr, 10*time.Second)}},
 	{"answering group", 2, []Event{join(group5), nil, queryV2(group5, 10*time.Second)}},
 	{"answering source", 2, []Event{join(group5), nil, queryV2(group5, 10*time.Second, sourceB)}},
 	{"leaving", 2, []Event{join(group5), leave(group5)}},
-	{"leaving, listening", 2, []Event{join(group5), leave(group5), Changes{{OpListen, group5, socket1}}}},
+	{"leaving, listening", 2, []Event{join(group5), leave(group5), Changes{change(OpListen, group5, socket1)}}},
 	{"down", 2, []Event{join(group5), Down{}}},
 
 	{"v1 absent", 1, nil},
-	{"v1 listening", 1, []Event{Changes{{OpListen, group5, socket1}}}},
+	{"v1 listening", 1, []Event{Changes{change(OpListen, group5, socket1)}}},
 	{"v1 unsolicited", 1, []Event{join(group5)}},
 	{"v1 idle", 1, []Event{join(group5), nil}},
 	{"v1 answering", 1, []Event{join(group5), nil, queryV1(noAddr, 10*time.Second)}},
@@ -42,11 +42,11 @@ var tableEvents = []struct {
 	name  string
 	event Event
 }{
-	{"listen", Changes{{OpListen, group5, socket1}}},
+	{"listen", Changes{change(OpListen, group5, socket1)}},
 	{"join", join(group5)},
 	{"leave", leave(group5)},
-	{"other joins", Changes{{OpJoin, group5, socket2}}},
-	{"other leaves", Changes{{OpLeave, group5, socket2}}},
+	{"other joins", Changes{change(OpJoin, group5, socket2)}},
+	{"other leaves", Changes{change(OpLeave, group5, socket2)}},
 	{"link-local", SetLinkLocal{router}},
 	{"no link-local", SetLinkLocal{noAddr}},
 	{"up", Up{}},

@@ -89,7 +89,7 @@ func TestLeaveIsRepeatedOutOfSight(t *testing.T) {
 	if h.Member(group5) || len(h.Groups()) != 0 {
 		t.Fatal("in view after the leave")
 	}
-	h.want(0, Changes{{OpListen, group5, socket2}}, "+ff02::5")
+	h.want(0, Changes{change(OpListen, group5, socket2)}, "+ff02::5")
 	h.wantNext(time.Second, "fe80::1 > ff02::16 TO_IN ff02::5")
 	h.wantQuiet()
 	if !h.Member(group5) {
@@ -102,7 +102,7 @@ func TestLeaveIsRepeatedOutOfSight(t *testing.T) {
 // Spec: RFC 3810, section 6.1, must, MLD2-R03
 func TestSurvivorKeepsItsRepeats(t *testing.T) {
 	h := newHost(t, Config{}, latest)
-	h.step(0, Changes{{OpJoin, group5, socket1}, {OpJoin, group5, socket2}})
+	h.step(0, Changes{change(OpJoin, group5, socket1), change(OpJoin, group5, socket2)})
 	h.want(0, leave(group5))
 	h.wantNext(time.Second, "fe80::1 > ff02::16 TO_EX ff02::5")
 }
@@ -434,7 +434,7 @@ func testSetMTU(t *testing.T, from, to int) {
 	h := newHost(t, Config{MTU: from}, latest)
 	var changes Changes
 	for n := range 200 {
-		changes = append(changes, Change{OpJoin, groupN(n), socket1})
+		changes = append(changes, change(OpJoin, groupN(n), socket1))
 	}
 	h.step(0, changes)
 	h.settle()
