@@ -51,7 +51,7 @@ func inOrder(addrs []netip.Addr) []netip.Addr {
 		return nil
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Clip(slices.Compact(addrs))
+	return slices.Compact(addrs)
 }
 
 // isSource reports whether a packet can have the source address a: "The Source

@@ -29,6 +29,13 @@ func (m *Machine) sendRecords(records []Record) {
 // is cut off is always the end of the list, "to report the same set of sources
 // in each subsequent report".
 func pack(records []Record, room int) (reports [][]Record) {
+	octets := 0
+	for _, r := range records {
+		octets += r.size()
+	}
+	if len(records) > 0 && octets <= room {
+		return [][]Record{records}
+	}
 	var report []Record
 	rest := room
 	flush := func() {

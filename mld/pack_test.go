@@ -46,11 +46,22 @@ func TestMLD2_R09_RecordsSplitOrCut(t *testing.T) {
 		{[]Record{record(AllowNewSources, 45), record(BlockOldSources, 45)}, "ALLOW 45 | BLOCK 45"},
 		{[]Record{record(ModeIsExclude, 0), record(ModeIsExclude, 90), record(ModeIsExclude, 0)}, "IS_EX 0 | IS_EX 89 | IS_EX 0"},
 		{[]Record{record(ModeIsExclude, 88), record(ModeIsInclude, 90)}, "IS_EX 88 | IS_IN 89 | IS_IN 1"},
+		{[]Record{record(AllowNewSources, 86), record(BlockOldSources, 90)}, "ALLOW 86, BLOCK 1 | BLOCK 89"},
 		{nil, ""},
 	} {
 		if got := shape(pack(c.records, 1500-lenIPv6AndOptions-lenReportV2)); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", shape([][]Record{c.records}), got, c.want)
 		}
+	}
+}
+
+// A record that fills the rest to the last octet fits.
+//
+// Spec: RFC 3810, section 5.2.15, must, MLD2-R09
+func TestMLD2_R09_ExactFit(t *testing.T) {
+	records := []Record{{ModeIsInclude, group5, addrsN(37)}, {ModeIsExclude, group6, addrsN(37)}}
+	if got := shape(pack(records, 1280-lenIPv6AndOptions-lenReportV2)); got != "IS_IN 37, IS_EX 37" {
+		t.Error(got)
 	}
 }
 
@@ -188,13 +199,22 @@ func TestChangesArePackedTogether(t *testing.T) {
 	if want := (10_000 + 71) / 72; total != want {
 		t.Errorf("%d repeats, want %d", total, want)
 	}
-	// 18 octets fewer than 72 records without sources: 40 of one source each.
-	changes = changes[:0]
-	for _, g := range groupsN(100) {
-		changes = append(changes, Change{OpSet, g, socket1, including(sourceA)})
-	}
-	if got := reports(h.Step(epoch.Add(time.Hour), changes)); got != 3 {
-		t.Errorf("%d reports for 100 groups with a source each, want 3", got)
+	// 40 records of one source each fit in a report, however they begin.
+	for n, f := range []Filter{including(sourceA), excluding(sourceA)} {
+		changes = changes[:0]
+		for i := range 100 {
+			changes = append(changes, Change{OpSet, groupN((n+2)*10_000 + i), socket1, f})
+		}
+		if got := reports(h.Step(epoch.Add(time.Duration(n+1)*time.Hour), changes)); got != 3 {
+			t.Errorf("%d reports for 100 groups with a source each, want 3", got)
+		}
+		for range 3 {
+			deadline, _ := h.Deadline()
+			if n := reports(h.Advance(deadline)); n != 1 {
+				t.Errorf("%d repeats at once", n)
+			}
+		}
+		h.wantQuiet()
 	}
 }
 
@@ -232,5 +252,9 @@ func TestBurst(t *testing.T) {
 			t.Errorf("MLDv%d: groups reported at 60 s, 70 s … 120 s: %v, want %v", version, got, want)
 		}
 		h.wantQuiet()
+		h.step(time.Hour, Down{})
+		if got := count(h.Step(epoch.Add(time.Hour), Up{})); got != 300 {
+			t.Errorf("MLDv%d: %d of 300 groups reported when the link came up", version, got)
+		}
 	}
 }

@@ -29,7 +29,7 @@ const (
 // covers all that was to be said of sources.
 func (g *group) note(before, after Filter, robustness int) (news bool) {
 	if before.Mode != after.Mode {
-		g.modeRepeats, g.sourceRepeats = int32(robustness), nil
+		g.modeRepeats = int32(robustness)
 		return true
 	}
 	for _, list := range [][]netip.Addr{minus(before.Sources, after.Sources), minus(after.Sources, before.Sources)} {
@@ -44,18 +44,18 @@ func (g *group) note(before, after Filter, robustness int) (news bool) {
 	return news
 }
 
-// stateChange is the records that tell of the last changes of g: "if the
+// stateChange appends the records that tell of the last changes of g: "if the
 // current filter mode of the interface is INCLUDE, a TO_IN record is included
 // in the report; otherwise a TO_EX record is included", or, while no change of
 // the filter mode is to be told, ALLOW and BLOCK of the sources in
 // retransmission state (RFC 3810, sections 6.1 and 6.3).
-func (g *group) stateChange() []Record {
+func (g *group) stateChange(records []Record) []Record {
 	state := g.told()
 	if g.modeRepeats > 0 {
 		if state.Mode == Exclude {
-			return []Record{{ChangeToExcludeMode, g.addr, state.Sources}}
+			return append(records, Record{ChangeToExcludeMode, g.addr, state.Sources})
 		}
-		return []Record{{ChangeToIncludeMode, g.addr, state.Sources}}
+		return append(records, Record{ChangeToIncludeMode, g.addr, state.Sources})
 	}
 	var allow, block []netip.Addr
 	for _, s := range slices.SortedFunc(maps.Keys(g.sourceRepeats), netip.Addr.Compare) {
@@ -67,7 +67,6 @@ func (g *group) stateChange() []Record {
 	}
 	// "If the computed source list for either an ALLOW or a BLOCK record is
 	// empty, that record is omitted" (RFC 3810, section 6.1).
-	var records []Record
 	if len(allow) > 0 {
 		records = append(records, Record{AllowNewSources, g.addr, allow})
 	}
@@ -157,13 +156,15 @@ func (m *Machine) batches(groups []*group) (all []*batch) {
 	return all
 }
 
-// stateChangeSize is the length of the records of stateChange in octets, and
-// perhaps a few more: whether sources come in one record or two is left open.
-func (g *group) stateChangeSize() int {
-	if g.modeRepeats > 0 {
+// stateChangeSize is the length of the records of stateChange in octets.
+func (g *group) stateChangeSize() (octets int) {
+	if g.modeRepeats > 0 { // of thousands of groups at once, perhaps
 		return lenRecord + lenAddr*len(g.told().Sources)
 	}
-	return 2*lenRecord + lenAddr*len(g.sourceRepeats)
+	for _, r := range g.stateChange(nil) {
+		octets += r.size()
+	}
+	return octets
 }
 
 // sendBatch sends a State Change Report of the batch, also on the expiry of
@@ -172,7 +173,7 @@ func (g *group) stateChangeSize() int {
 func (m *Machine) sendBatch(b *batch) {
 	records := make([]Record, 0, len(b.groups))
 	for _, g := range b.groups {
-		records = append(records, g.stateChange()...)
+		records = g.stateChange(records)
 		g.reported()
 	}
 	m.sendRecords(records)
