@@ -455,3 +455,50 @@ func testSetMTU(t *testing.T, from, to int) {
 		t.Errorf("%d groups were reported, want 200", len(told))
 	}
 }
+
+// 10,000 groups, one in ten with a source, answer a General Query within its
+// delay, in packets that are full but for one of each page, and spread.
+//
+// Spec: RFC 3810, section 6.3, recommended, MLD2-R06
+func TestMLD2_R06_TenThousandGroups(t *testing.T) {
+	h := newHost(t, Config{}, scripted())
+	var changes Changes
+	for i, g := range groupsN(10_000) {
+		c := change(OpJoin, g, socket1)
+		if i%10 == 0 {
+			c.Op, c.Filter = OpSet, including(sourceA)
+		}
+		changes = append(changes, c)
+	}
+	h.step(0, changes)
+	h.settle()
+	h.want(time.Minute, queryV2(noAddr, 10*time.Second))
+	seen := map[netip.Addr]bool{}
+	packets, most := 0, 0
+	for {
+		deadline, ok := h.Deadline()
+		if !ok {
+			break
+		}
+		if after := deadline.Sub(epoch) - time.Minute; after <= 0 || after > 10*time.Second {
+			t.Fatalf("an answer after %v", after)
+		}
+		actions := h.Advance(deadline)
+		packets, most = packets+len(actions), max(most, len(actions))
+		for _, a := range actions {
+			send := a.(Send)
+			for _, r := range send.Message.(*ReportV2).Records {
+				if seen[r.Group] {
+					t.Errorf("%v told twice", r.Group)
+				}
+				seen[r.Group] = true
+			}
+			if octets := lenIPv6AndOptions + len(Append(nil, send.Src, send.Dst, send.Message)); octets > 1500 {
+				t.Errorf("%d octets", octets)
+			}
+		}
+	}
+	if pages := (10_000 + 71) / 72; len(seen) != 10_000 || packets > 2*pages || most > 4 {
+		t.Errorf("%d groups in %d packets, up to %d at once", len(seen), packets, most)
+	}
+}
