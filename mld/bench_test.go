@@ -20,7 +20,7 @@ func benchMachine(n, version int) *Machine {
 	m.Step(epoch, SetLinkLocal{ownLL})
 	changes := make(Changes, n)
 	for i := range changes {
-		changes[i] = Change{OpJoin, groupN(i + 1), Holder{Kind: HolderAddress, Addr: groupN(i + 1)}}
+		changes[i] = change(OpJoin, groupN(i+1), Holder{Kind: HolderAddress, Addr: groupN(i + 1)})
 	}
 	m.Step(epoch, changes)
 	m.Step(epoch, Up{})
@@ -50,6 +50,30 @@ func BenchmarkJoinLeave(b *testing.B) {
 			m.Advance(now)
 		}
 	})
+}
+
+// One of many holders of a group changes its filter to some source and back.
+func BenchmarkSetFilter(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprintf("holders=%d", n), func(b *testing.B) {
+			m := New(Config{}, choice(middle))
+			m.Step(epoch, Up{})
+			changes := make(Changes, n)
+			for i := range changes {
+				changes[i] = Change{OpSet, group5, Holder{Kind: HolderSocket, ID: uint64(i)}, including(sourceA)}
+			}
+			m.Step(epoch, changes)
+			there, back := set(socket1, including(sourceA, sourceB)), set(socket1, including(sourceA))
+			now := epoch.Add(time.Hour)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.Step(now, there)
+				m.Step(now, back)
+				now = now.Add(time.Minute)
+				m.Advance(now)
+			}
+		})
+	}
 }
 
 // A General Query comes, and all of its answer goes out.

@@ -4,8 +4,8 @@
 // (RFC 2710), from the source addresses of RFC 3590.
 //
 // Machine is a pure state machine: events and the time go in, actions come
-// out, and nothing else happens. It keeps who holds which group, so that a
-// group ends with its last holder and not before. Parse and Append are the
+// out, and nothing else happens. It keeps who holds which group with which
+// source filter, so that a group ends with its last holder and not before. Parse and Append are the
 // wire format; Parse lets only valid messages through.
 //
 //	m := mld.New(mld.Config{}, random)
@@ -19,7 +19,9 @@
 //	}
 //	next, ok := m.Deadline() // when to call m.Advance
 //
-// Every membership is for any source (RFC 3810: EXCLUDE with an empty list);
-// source filters are not implemented, and neither is the router part. The
+// A holder may ask for some sources only, or for all but some (OpSet). What the
+// link is told of is the merger of all holders' filters, and with it Joined and
+// Filtered tell the receive path what to let through; what each socket gets of
+// that is up to its own Filter. The router part is not implemented. The
 // extension headers around a message belong to the caller.
 package mld

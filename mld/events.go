@@ -55,18 +55,22 @@ type Event interface{ isEvent() }
 type Op uint8
 
 const (
-	// OpListen begins a membership that is not reported: the group is
-	// received (and shown), but nothing is sent for it until OpJoin, not even
-	// an answer to a query (RFC 4862, section 5.4.2: the join is delayed, the
-	// listening is not).
+	// OpListen begins a membership for all sources that is not reported: the
+	// group is received (and shown), but nothing is sent for it until another
+	// operation, not even an answer to a query (RFC 4862, section 5.4.2: the
+	// join is delayed, the listening is not). It does nothing to a membership
+	// that the holder has.
 	OpListen Op = iota + 1
-	// OpJoin begins a membership, or turns one of OpListen into one that is
-	// reported.
+	// OpJoin is OpSet with EXCLUDE and an empty list: all sources.
 	OpJoin
-	// OpLeave ends the holder's membership; without one it does nothing. The
-	// group ends with its last holder: until then one that is reported stays
-	// so, even if those who are left only listen.
+	// OpLeave is OpSet with INCLUDE and an empty list: it ends the holder's
+	// membership; without one it does nothing. The group ends with its last
+	// holder: until then one that is reported stays so, even if those who are
+	// left only listen.
 	OpLeave
+	// OpSet puts Filter in place of what the holder had of the group, and has
+	// it reported: IPv6MulticastListen of RFC 3810, section 3.
+	OpSet
 )
 
 // Change is one change of one holder's membership.
@@ -74,11 +78,25 @@ type Change struct {
 	Op     Op
 	Group  netip.Addr
 	Holder Holder
+	Filter Filter // OpSet
+}
+
+// ends reports whether c ends the holder's membership.
+func (c Change) ends() bool {
+	return c.Op == OpLeave || c.Op == OpSet && c.Filter.wantsNone()
+}
+
+// filter is the filter of the membership that c begins or changes.
+func (c Change) filter() Filter {
+	if c.Op == OpSet {
+		return c.Filter
+	}
+	return Filter{Mode: Exclude}
 }
 
 type (
 	// Changes are made together and reported together, in as few packets as
-	// the records fit in.
+	// the records fit in. Those that Check refuses are ignored and counted.
 	Changes []Change
 	// SetLinkLocal names the source of reports: a valid link-local address,
 	// or the unspecified address while there is none (RFC 3590). A change to
@@ -97,6 +115,8 @@ type (
 		Header
 		Message Message
 	}
+	// Invalid says that Parse refused a message: it is counted.
+	Invalid struct{ Reason Reason }
 )
 
 func (Changes) isEvent()      {}
@@ -105,6 +125,7 @@ func (Up) isEvent()           {}
 func (Down) isEvent()         {}
 func (SetMTU) isEvent()       {}
 func (Received) isEvent()     {}
+func (Invalid) isEvent()      {}
 
 // Action is an output of Machine.
 type Action interface{ isAction() }
@@ -117,27 +138,61 @@ type (
 		Message  Message
 	}
 	// Joined says that a group got its first holder: the receive filter opens.
-	Joined struct{ Group netip.Addr }
+	// Filter is the merger of all holders' filters (RFC 3810, section 4.2).
+	Joined struct {
+		Group netip.Addr
+		Filter
+	}
+	// Filtered says that the merger of the holders' filters of a group became
+	// another.
+	Filtered struct {
+		Group netip.Addr
+		Filter
+	}
 	// Left says that a group lost its last holder: the receive filter closes.
 	Left struct{ Group netip.Addr }
 )
 
-func (Send) isAction()   {}
-func (Joined) isAction() {}
-func (Left) isAction()   {}
+func (Send) isAction()     {}
+func (Joined) isAction()   {}
+func (Filtered) isAction() {}
+func (Left) isAction()     {}
 
 // Config parametrises a Machine. The zero value is RFC 3810.
 type Config struct {
 	// Version is the mode at start: 0 or 2 for MLDv2 (RFC 3810), 1 for MLDv1
 	// (RFC 2710).
 	Version int
+	// IgnoreV1 makes MLDv2 deaf to Queries of version 1, so that a forged one
+	// cannot turn source filters off: the defence of RFC 3810, section 10.1.
+	// A link whose querier speaks version 1 only needs it false.
+	IgnoreV1 bool
 	// Robustness is the Robustness Variable (RFC 3810, section 9.1); 0 means 2.
 	Robustness int
+	// UnsolicitedReportInterval is the longest time between two reports of one
+	// change. 0 means that of the version spoken: 1 s (RFC 3810, section 9.11)
+	// or 10 s (RFC 2710, section 7.10).
+	UnsolicitedReportInterval time.Duration
 	// MTU of the link, for packing records; 0 means 1500.
 	MTU int
-	// MaxGroups bounds the groups, and also the holds on all of them
-	// together; 0 means 1,048,576. Changes beyond it are ignored and counted.
+	// MaxGroups bounds the groups, with those whose leave is yet to be
+	// repeated; 0 means 1,048,576.
 	MaxGroups int
+	// MaxHolders bounds the memberships of all holders in all groups; 0 means
+	// MaxGroups.
+	MaxHolders int
+	// MaxSources bounds the sources that the filters of one group name
+	// together; 0 means 1,024.
+	MaxSources int
+	// Burst bounds the reports that are sent back to back when a new
+	// link-local address has every group reported again; 0 means no bound.
+	// The others follow in bursts, Gap apart. First reports of a change are
+	// always sent at once, for what follows may rely on them: the probe of an
+	// address goes to a group that was joined before (RFC 4862, section
+	// 5.4.2). Repeats and answers are spread at random anyway.
+	Burst int
+	// Gap is the time between two bursts; 0 means 100 ms.
+	Gap time.Duration
 	// AlwaysDone turns off the optimisation of RFC 2710, section 4: in MLDv1,
 	// to leave without a Done when another node reported the group last.
 	AlwaysDone bool
@@ -149,18 +204,10 @@ type Random interface {
 	Between(lo, hi time.Duration) time.Duration
 }
 
-// FilterMode is a group's filter mode (RFC 3810, section 2).
-type FilterMode uint8
-
-const (
-	Include FilterMode = iota
-	Exclude
-)
-
-// Group is one membership.
+// Group is one membership: the merger of its holders' filters (RFC 3810,
+// section 4.2), and the holders.
 type Group struct {
-	Addr    netip.Addr
-	Mode    FilterMode
-	Sources []netip.Addr
+	Addr netip.Addr
+	Filter
 	Holders []Holder
 }

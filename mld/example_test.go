@@ -45,6 +45,8 @@ func show(actions []mld.Action) {
 			fmt.Println("joined", a.Group)
 		case mld.Left:
 			fmt.Println("left", a.Group)
+		case mld.Filtered:
+			fmt.Println("filtered", a.Group)
 		case mld.Send:
 			for _, r := range a.Message.(*mld.ReportV2).Records {
 				fmt.Printf("send to %v: %v %v\n", a.Dst, r.Type, r.Group)

@@ -19,6 +19,11 @@ var (
 	sourceA = netip.MustParseAddr("2001:db8::a")
 	sourceB = netip.MustParseAddr("2001:db8::b")
 
+	sourceC = netip.MustParseAddr("2001:db8::c")
+
+	all  = Filter{Mode: Exclude}
+	none = Filter{}
+
 	socket1 = Holder{Kind: HolderSocket, ID: 1}
 	socket2 = Holder{Kind: HolderSocket, ID: 2}
 )
@@ -93,16 +98,20 @@ func (h *host) compare(what string, got, want []string) {
 	}
 }
 
+func change(op Op, group netip.Addr, h Holder) Change {
+	return Change{Op: op, Group: group, Holder: h}
+}
+
 func join(groups ...netip.Addr) (c Changes) {
 	for _, g := range groups {
-		c = append(c, Change{OpJoin, g, socket1})
+		c = append(c, change(OpJoin, g, socket1))
 	}
 	return c
 }
 
 func leave(groups ...netip.Addr) (c Changes) {
 	for _, g := range groups {
-		c = append(c, Change{OpLeave, g, socket1})
+		c = append(c, change(OpLeave, g, socket1))
 	}
 	return c
 }
@@ -120,8 +129,17 @@ func queryV2(group netip.Addr, delay time.Duration, sources ...netip.Addr) Recei
 	return from(router, &Query{Version: 2, Group: group, MaxResponseDelay: delay, Sources: sources})
 }
 
-// texts writes actions like "+ff02::5" (Joined), "-ff02::5" (Left) and
-// "fe80::1 > ff02::16 TO_EX ff02::5".
+// including and excluding are filters.
+func including(sources ...netip.Addr) Filter { return Filter{Include, sources} }
+func excluding(sources ...netip.Addr) Filter { return Filter{Exclude, sources} }
+
+// set gives the filter of a holder of group5.
+func set(h Holder, f Filter) Changes {
+	return Changes{{Op: OpSet, Group: group5, Holder: h, Filter: f}}
+}
+
+// texts writes actions like "+ff02::5" (Joined), "-ff02::5" (Left), "~ff02::5
+// IN 2001:db8::a" (Filtered) and "fe80::1 > ff02::16 TO_EX ff02::5".
 func texts(actions []Action) (all []string) {
 	for _, a := range actions {
 		all = append(all, text(a))
@@ -132,13 +150,29 @@ func texts(actions []Action) (all []string) {
 func text(a Action) string {
 	switch a := a.(type) {
 	case Joined:
-		return "+" + a.Group.String()
+		if a.Filter.equal(all) {
+			return "+" + a.Group.String()
+		}
+		return "+" + a.Group.String() + " " + filterText(a.Filter)
+	case Filtered:
+		return "~" + a.Group.String() + " " + filterText(a.Filter)
 	case Left:
 		return "-" + a.Group.String()
 	case Send:
 		return fmt.Sprintf("%v > %v %s", a.Src, a.Dst, messageText(a.Message))
 	}
 	panic("no such action")
+}
+
+func filterText(f Filter) string {
+	s := "IN"
+	if f.Mode == Exclude {
+		s = "EX"
+	}
+	for _, a := range f.Sources {
+		s += " " + a.String()
+	}
+	return s
 }
 
 func messageText(m Message) string {

@@ -18,9 +18,10 @@ type Machine struct {
 	up      bool
 	source  netip.Addr // of what is sent: link-local, or unspecified
 	version int        // the Host Compatibility Mode (RFC 3810, section 8.2.1)
+	querier querier
 
 	groups map[[16]byte]*group
-	holds  map[hold]struct{}
+	holds  map[hold]*Filter // nil: EXCLUDE with an empty list
 	// joined has every group that the network is told of. Its order decides
 	// which of them share a report; see page.
 	joined   []*group
@@ -35,9 +36,12 @@ type Machine struct {
 // group is one group that is held, or that was left and whose leave is still
 // to be repeated. The latter has no holders and is in no view.
 type group struct {
-	addr    netip.Addr
-	holders int
-	open    bool // Joined was the last that the caller heard
+	addr     netip.Addr
+	holders  int
+	excludes int                  // those of them whose filter is EXCLUDE
+	tally    map[netip.Addr]tally // of the sources in their filters; nil: none
+	filter   Filter               // the merger of the filters, as of the last settle
+	open     bool                 // Joined was the last that the caller heard
 	// wanted: some holder asked for OpJoin since the group was first held.
 	// It outlasts that holder: "nodes MUST NOT leave" a solicited-node group
 	// while an address maps to it (RFC 4861, section 7.2.1), and a holder that
@@ -47,9 +51,11 @@ type group struct {
 	index  int32 // there
 
 	// MLDv2
-	batch     *batch // repeats of the last state change; nil: done
-	batchSlot int32
-	queried   []netip.Addr // while an answer is pending: about these sources; none: about all
+	batch         *batch // repeats of the last state change; nil: done
+	batchSlot     int32
+	modeRepeats   int32                // the Filter Mode Retransmission Counter
+	sourceRepeats map[netip.Addr]int32 // the Source Retransmission Counters
+	queried       []netip.Addr         // while an answer is pending: about these sources; none: about all
 
 	// MLDv1
 	repeats    int32 // unsolicited Reports still to be sent
@@ -64,20 +70,28 @@ type hold struct {
 
 // Counters count what a Machine did since it was made.
 type Counters struct {
-	QueriesReceived uint64 // Queries, while the link was up
+	QueriesReceived uint64 // valid Queries, while the link was up
+	QueriesIgnored  uint64 // those of them that Config.IgnoreV1 kept out
 	ReportsSent     uint64 // Reports of both versions
 	DonesSent       uint64
-	ChangesRefused  uint64 // changes beyond Config.MaxGroups, or of an address that is no group
+	ChangesRefused  uint64          // changes that Check refuses
+	Invalid         [reasons]uint64 // messages that Parse refused, by Reason
 }
 
 // New returns a Machine without memberships whose link is down. It panics if
-// cfg is impossible: a Version above 2, an MTU below 1280, a negative number.
+// cfg is impossible: a Version above 2, an MTU below 1280, a negative number or
+// time.
 func New(cfg Config, r Random) *Machine {
 	cfg.Version = cmp.Or(cfg.Version, 2)
 	cfg.Robustness = cmp.Or(cfg.Robustness, 2)
 	cfg.MTU = cmp.Or(cfg.MTU, 1500)
 	cfg.MaxGroups = cmp.Or(cfg.MaxGroups, 1<<20)
-	if cfg.Version < 1 || cfg.Version > 2 || cfg.Robustness < 1 || cfg.MTU < 1280 || cfg.MaxGroups < 1 {
+	cfg.MaxHolders = cmp.Or(cfg.MaxHolders, cfg.MaxGroups)
+	cfg.MaxSources = cmp.Or(cfg.MaxSources, 1024)
+	cfg.Gap = cmp.Or(cfg.Gap, 100*time.Millisecond)
+	if cfg.Version < 1 || cfg.Version > 2 || cfg.MTU < 1280 ||
+		min(cfg.Robustness, cfg.MaxGroups, cfg.MaxHolders, cfg.MaxSources) < 1 || cfg.Burst < 0 ||
+		min(cfg.Gap, cfg.UnsolicitedReportInterval) < 0 {
 		panic("mld: impossible Config")
 	}
 	return &Machine{
@@ -85,8 +99,9 @@ func New(cfg Config, r Random) *Machine {
 		random:   r,
 		source:   netip.IPv6Unspecified(),
 		version:  cfg.Version,
+		querier:  defaultQuerier,
 		groups:   make(map[[16]byte]*group),
-		holds:    make(map[hold]struct{}),
+		holds:    make(map[hold]*Filter),
 		pageSize: recordsPerReport(cfg.MTU),
 	}
 }
@@ -108,6 +123,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 		m.setMTU(ev.MTU)
 	case Received:
 		m.receive(ev)
+	case Invalid:
+		m.counters.Invalid[ev.Reason]++
 	default:
 		panic("mld: no such event")
 	}
@@ -136,7 +153,7 @@ func (m *Machine) advance(now time.Time) {
 		m.now = at
 		switch key := key.(type) {
 		case *batch:
-			m.repeatBatch(key)
+			m.sendBatch(key)
 		case page:
 			m.answerPage(key)
 		case *group:
@@ -186,7 +203,7 @@ func (m *Machine) setLinkLocal(a netip.Addr) {
 	}
 	m.source = a
 	if !a.IsUnspecified() {
-		m.announce(m.joined)
+		m.announceAll(m.cfg.Burst)
 	}
 }
 
@@ -195,13 +212,14 @@ func (m *Machine) setUp() {
 		return
 	}
 	m.up = true
-	m.announce(m.joined)
+	m.announceAll(0)
 }
 
 // setDown forgets what was to be sent and what was learned of the routers: the
 // link may be another one when it comes up again.
 func (m *Machine) setDown() {
 	m.up = false
+	m.querier = defaultQuerier
 	m.setVersion(m.cfg.Version)
 }
 
@@ -212,21 +230,43 @@ func (m *Machine) setVersion(version int) {
 	m.version = version
 	m.timers.Reset()
 	for _, g := range m.groups {
-		g.batch, g.queried, g.repeats, g.suppressed = nil, nil, 0, false
+		g.batch, g.modeRepeats, g.sourceRepeats, g.queried = nil, 0, nil, nil
+		g.repeats, g.suppressed = 0, false
 		m.drop(g)
 	}
 }
 
-// announce tells the network of the present state of groups, now and
-// Robustness-1 times more.
-func (m *Machine) announce(groups []*group) {
-	switch {
-	case !m.up || len(groups) == 0:
-	case m.version == 1:
-		m.announceV1(groups)
-	default:
-		m.announceV2(groups)
+// announceAll tells the network of every group as if it were joined now. At
+// most burst reports are sent back to back, without bound if that is 0.
+func (m *Machine) announceAll(burst int) {
+	if m.speaks(2) {
+		for _, g := range m.joined {
+			g.note(Filter{}, g.told(), m.cfg.Robustness)
+		}
 	}
+	m.announce(m.joined, burst)
+}
+
+// announce tells the network what changed in groups, now and Robustness-1
+// times more.
+func (m *Machine) announce(groups []*group, burst int) {
+	switch {
+	case m.speaks(1):
+		m.announceV1(groups, burst)
+	case m.speaks(2):
+		m.announceV2(groups, burst)
+	}
+}
+
+// speaks reports whether the link is up and version is the one spoken there.
+func (m *Machine) speaks(version int) bool { return m.up && m.version == version }
+
+// announceAt is when the nth report of an announcement is due.
+func (m *Machine) announceAt(n, burst int) time.Time {
+	if burst == 0 {
+		return m.now
+	}
+	return m.now.Add(time.Duration(n/burst) * m.cfg.Gap)
 }
 
 func (m *Machine) receive(ev Received) {
@@ -236,6 +276,10 @@ func (m *Machine) receive(ev Received) {
 	switch message := ev.Message.(type) {
 	case *Query:
 		m.counters.QueriesReceived++
+		if message.Version == 1 && m.cfg.Version == 2 && m.cfg.IgnoreV1 {
+			m.counters.QueriesIgnored++
+			return
+		}
 		m.query(message)
 	case *ReportV1:
 		if m.version == 1 {
@@ -248,6 +292,7 @@ func (m *Machine) receive(ev Received) {
 }
 
 func (m *Machine) query(q *Query) {
+	m.querier.heard(q)
 	if q.Version == 1 && m.cfg.Version == 2 {
 		if m.version == 2 {
 			m.setVersion(1)
@@ -268,7 +313,7 @@ func (m *Machine) query(q *Query) {
 }
 
 // Groups returns the memberships in the order of their addresses, each with
-// its holders in order.
+// its holders in order. It takes O(n log n) in all memberships.
 func (m *Machine) Groups() []Group {
 	holds := make([]hold, 0, len(m.holds))
 	for h := range m.holds {
@@ -289,7 +334,7 @@ func (m *Machine) Groups() []Group {
 	for i := 0; i < len(holds); {
 		g := holds[i].group
 		end := i + g.holders
-		groups = append(groups, Group{Addr: g.addr, Mode: Exclude, Holders: holders[i:end:end]})
+		groups = append(groups, Group{Addr: g.addr, Filter: g.filter, Holders: holders[i:end:end]})
 		i = end
 	}
 	return groups
@@ -299,6 +344,13 @@ func (m *Machine) Groups() []Group {
 func (m *Machine) Member(group netip.Addr) bool {
 	g := m.groups[group.As16()]
 	return g != nil && g.holders > 0 && group == g.addr
+}
+
+// Accepts reports whether somebody wants packets to group from source. A data
+// path outside of the machine keeps the filters of Joined and Filtered instead,
+// which do not change.
+func (m *Machine) Accepts(group, source netip.Addr) bool {
+	return m.Member(group) && m.groups[group.As16()].filter.Accepts(source)
 }
 
 // Holds reports whether holder holds group.

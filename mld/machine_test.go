@@ -12,6 +12,11 @@ func TestImpossiblePanics(t *testing.T) {
 		"version":     func() { New(Config{Version: 3}, choice(latest)) },
 		"robustness":  func() { New(Config{Robustness: -1}, choice(latest)) },
 		"MTU":         func() { New(Config{MTU: 1279}, choice(latest)) },
+		"holders":     func() { New(Config{MaxHolders: -1}, choice(latest)) },
+		"sources":     func() { New(Config{MaxSources: -1}, choice(latest)) },
+		"burst":       func() { New(Config{Burst: -1}, choice(latest)) },
+		"gap":         func() { New(Config{Gap: -1}, choice(latest)) },
+		"interval":    func() { New(Config{UnsolicitedReportInterval: -1}, choice(latest)) },
 		"groups":      func() { New(Config{MaxGroups: -1}, choice(latest)) },
 		"event":       func() { New(Config{}, choice(latest)).Step(epoch, nil) },
 		"operation":   func() { New(Config{}, choice(latest)).Step(epoch, Changes{{Op: 9, Group: group5}}) },
@@ -37,7 +42,11 @@ func TestCounters(t *testing.T) {
 	h.step(time.Minute, queryV1(noAddr, 0))
 	h.step(time.Minute, leave(group5))
 	h.step(time.Minute, join(ownLL))
+	h.want(time.Minute, Invalid{BadChecksum})
+	h.want(time.Minute, Invalid{BadType})
+	h.want(time.Minute, Invalid{BadType})
 	want := Counters{QueriesReceived: 1, ReportsSent: 3, DonesSent: 1, ChangesRefused: 1}
+	want.Invalid[BadChecksum], want.Invalid[BadType] = 1, 2
 	if got := h.Counters(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -52,7 +61,7 @@ func TestStrings(t *testing.T) {
 	if got != want {
 		t.Errorf("record types %q, want %q", got, want)
 	}
-	err := &InvalidError{"RFC 3810, section 6.2", "Query without Router Alert"}
+	err := &InvalidError{NoRouterAlert, "RFC 3810, section 6.2", "Query without Router Alert"}
 	if got, want := err.Error(), "invalid MLD message: Query without Router Alert (RFC 3810, section 6.2)"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}

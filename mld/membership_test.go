@@ -21,15 +21,15 @@ func address(a string) Holder {
 func TestGRP_R03_LeftWithTheLastHolder(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	first, second := address("2001:db8::5"), address("2001:db8:1::5")
-	h.want(0, Changes{{OpJoin, group5, first}}, "+ff02::5", "fe80::1 > ff02::16 TO_EX ff02::5")
-	h.want(0, Changes{{OpJoin, group5, second}})
+	h.want(0, Changes{change(OpJoin, group5, first)}, "+ff02::5", "fe80::1 > ff02::16 TO_EX ff02::5")
+	h.want(0, Changes{change(OpJoin, group5, second)})
 	h.settle()
-	h.want(time.Minute, Changes{{OpLeave, group5, first}})
+	h.want(time.Minute, Changes{change(OpLeave, group5, first)})
 	h.wantQuiet()
 	if !h.Member(group5) {
 		t.Fatal("left with the first holder")
 	}
-	h.want(time.Minute, Changes{{OpLeave, group5, second}}, "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
+	h.want(time.Minute, Changes{change(OpLeave, group5, second)}, "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
 	if h.Member(group5) || len(h.Groups()) != 0 {
 		t.Fatal("still a member in the step of the leave")
 	}
@@ -40,8 +40,8 @@ func TestGRP_R05_HoldsAreByName(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.step(0, join(group5, group5))
 	h.step(0, join(group5)) // a second join is the same hold
-	h.want(0, Changes{{OpLeave, group5, socket2}})
-	h.want(0, Changes{{OpLeave, group6, socket1}})
+	h.want(0, Changes{change(OpLeave, group5, socket2)})
+	h.want(0, Changes{change(OpLeave, group6, socket1)})
 	h.want(0, leave(group5), "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
 	h.want(0, leave(group5)) // and a second leave is nothing
 }
@@ -49,10 +49,10 @@ func TestGRP_R05_HoldsAreByName(t *testing.T) {
 // Spec: derived, DER, GRP-R07
 func TestGRP_R07_SocketDoesNotCloseTheGroupOfAnAddress(t *testing.T) {
 	h := newHost(t, Config{}, latest)
-	h.step(0, Changes{{OpJoin, group5, address("fe80::5")}})
+	h.step(0, Changes{change(OpJoin, group5, address("fe80::5"))})
 	h.step(0, join(group5))
 	h.want(0, leave(group5))
-	want := []Group{{Addr: group5, Mode: Exclude, Holders: []Holder{address("fe80::5")}}}
+	want := []Group{{Addr: group5, Filter: all, Holders: []Holder{address("fe80::5")}}}
 	if diff := cmp.Diff(want, h.Groups(), compareAddrs); diff != "" {
 		t.Fatal("(-want +got):\n", diff)
 	}
@@ -61,7 +61,7 @@ func TestGRP_R07_SocketDoesNotCloseTheGroupOfAnAddress(t *testing.T) {
 // Spec: RFC 3810, section 6, must, GRP-R08
 func TestGRP_R08_AllNodesOutlastsSockets(t *testing.T) {
 	h := newHost(t, Config{}, latest)
-	h.want(0, Changes{{OpJoin, allNodes, Holder{Kind: HolderNode}}}, "+ff02::1")
+	h.want(0, Changes{change(OpJoin, allNodes, Holder{Kind: HolderNode})}, "+ff02::1")
 	h.want(0, join(allNodes))
 	h.want(0, leave(allNodes))
 	h.want(0, leave(allNodes))
@@ -76,7 +76,7 @@ func TestGRP_R08_AllNodesOutlastsSockets(t *testing.T) {
 func TestGRP_R06_ListeningIsNotReported(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		h := newHost(t, Config{Version: version}, latest)
-		h.want(0, Changes{{OpListen, group5, socket1}}, "+ff02::5")
+		h.want(0, Changes{change(OpListen, group5, socket1)}, "+ff02::5")
 		h.wantQuiet()
 		if !h.Member(group5) {
 			t.Fatal("not received")
@@ -92,7 +92,7 @@ func TestGRP_R06_ListeningIsNotReported(t *testing.T) {
 // Spec: RFC 4862, section 5.4.2, SHOULD, DAD-R18
 func TestJoinAfterListening(t *testing.T) {
 	h := newHost(t, Config{}, latest)
-	h.step(0, Changes{{OpListen, group5, socket1}})
+	h.step(0, Changes{change(OpListen, group5, socket1)})
 	h.want(time.Second, join(group5), "fe80::1 > ff02::16 TO_EX ff02::5")
 	h.wantNext(2*time.Second, "fe80::1 > ff02::16 TO_EX ff02::5")
 	h.want(3*time.Second, leave(group5), "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
@@ -106,10 +106,10 @@ func TestListenerKeepsAReportedGroup(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.step(0, join(group5))
 	h.settle()
-	h.want(time.Minute, Changes{{OpListen, group5, socket2}})
+	h.want(time.Minute, Changes{change(OpListen, group5, socket2)})
 	h.want(time.Minute, leave(group5))
-	h.want(time.Minute, Changes{{OpJoin, group5, socket2}})
-	h.want(time.Minute, Changes{{OpLeave, group5, socket2}}, "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
+	h.want(time.Minute, Changes{change(OpJoin, group5, socket2)})
+	h.want(time.Minute, Changes{change(OpLeave, group5, socket2)}, "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
 }
 
 // Taking over a group in the same Changes is no news, whatever the order.
@@ -117,11 +117,11 @@ func TestChangesAreMadeTogether(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	h.step(0, join(group5))
 	h.settle()
-	h.want(time.Minute, Changes{{OpLeave, group5, socket1}, {OpJoin, group5, socket2}})
-	h.want(time.Minute, Changes{{OpLeave, group5, socket2}, {OpListen, group5, socket1}})
-	h.want(time.Minute, Changes{{OpJoin, group6, socket1}, {OpLeave, group6, socket1}})
+	h.want(time.Minute, Changes{change(OpLeave, group5, socket1), change(OpJoin, group5, socket2)})
+	h.want(time.Minute, Changes{change(OpLeave, group5, socket2), change(OpListen, group5, socket1)})
+	h.want(time.Minute, Changes{change(OpJoin, group6, socket1), change(OpLeave, group6, socket1)})
 	h.wantQuiet()
-	h.want(time.Minute, Changes{{OpJoin, group6, socket1}, {OpLeave, group5, socket1}},
+	h.want(time.Minute, Changes{change(OpJoin, group6, socket1), change(OpLeave, group5, socket1)},
 		"+ff05::6", "-ff02::5", "fe80::1 > ff02::16 TO_EX ff05::6, TO_IN ff02::5")
 }
 
@@ -129,13 +129,13 @@ func TestGroupsAreInOrder(t *testing.T) {
 	h := newHost(t, Config{}, latest)
 	node := Holder{Kind: HolderNode}
 	h.step(0, Changes{
-		{OpJoin, group6, socket2}, {OpJoin, group6, address("fe80::7")}, {OpJoin, group6, socket1},
-		{OpListen, group5, address("fe80::5")}, {OpJoin, allNodes, node}, {OpJoin, group6, address("fe80::6")},
+		change(OpJoin, group6, socket2), change(OpJoin, group6, address("fe80::7")), change(OpJoin, group6, socket1),
+		change(OpListen, group5, address("fe80::5")), change(OpJoin, allNodes, node), change(OpJoin, group6, address("fe80::6")),
 	})
 	want := []Group{
-		{Addr: allNodes, Mode: Exclude, Holders: []Holder{node}},
-		{Addr: group5, Mode: Exclude, Holders: []Holder{address("fe80::5")}},
-		{Addr: group6, Mode: Exclude, Holders: []Holder{address("fe80::6"), address("fe80::7"), socket1, socket2}},
+		{Addr: allNodes, Filter: all, Holders: []Holder{node}},
+		{Addr: group5, Filter: all, Holders: []Holder{address("fe80::5")}},
+		{Addr: group6, Filter: all, Holders: []Holder{address("fe80::6"), address("fe80::7"), socket1, socket2}},
 	}
 	if diff := cmp.Diff(want, h.Groups(), compareAddrs); diff != "" {
 		t.Fatal("(-want +got):\n", diff)
@@ -151,15 +151,15 @@ func TestGroupsAreInOrder(t *testing.T) {
 func TestMaxGroups(t *testing.T) {
 	h := newHost(t, Config{MaxGroups: 2}, latest)
 	h.step(0, join(group5))
-	h.want(0, Changes{{OpJoin, group5, socket2}})
-	h.want(0, join(group6))                                 // a third hold
-	h.want(0, Changes{{OpJoin, group5, address("fe80::")}}) // likewise
-	h.want(0, join(group5))                                 // a hold that exists
+	h.want(0, Changes{change(OpJoin, group5, socket2)})
+	h.want(0, join(group6))                                       // a third hold
+	h.want(0, Changes{change(OpJoin, group5, address("fe80::"))}) // likewise
+	h.want(0, join(group5))                                       // a hold that exists
 	if got := h.Counters().ChangesRefused; got != 2 {
 		t.Fatalf("ChangesRefused = %d, want 2", got)
 	}
 	h.step(0, leave(group5))
-	h.step(0, Changes{{OpLeave, group5, socket2}})
+	h.step(0, Changes{change(OpLeave, group5, socket2)})
 	h.want(0, join(group6, netip.MustParseAddr("ff02::7")), // the leave of group5 is still pending
 		"+ff05::6", "fe80::1 > ff02::16 TO_EX ff05::6")
 	h.settle()

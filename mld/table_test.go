@@ -15,25 +15,35 @@ var tableStates = []struct {
 	events  []Event
 }{
 	{"absent", 2, nil},
-	{"listening", 2, []Event{Changes{{OpListen, group5, socket1}}}},
+	{"listening", 2, []Event{Changes{change(OpListen, group5, socket1)}}},
 	{"repeating", 2, []Event{join(group5)}},
 	{"idle", 2, []Event{join(group5), nil}},
 	{"answering all", 2, []Event{join(group5), nil, queryV2(noAddr, 10*time.Second)}},
 	{"answering group", 2, []Event{join(group5), nil, queryV2(group5, 10*time.Second)}},
 	{"answering source", 2, []Event{join(group5), nil, queryV2(group5, 10*time.Second, sourceB)}},
 	{"leaving", 2, []Event{join(group5), leave(group5)}},
-	{"leaving, listening", 2, []Event{join(group5), leave(group5), Changes{{OpListen, group5, socket1}}}},
+	{"leaving, listening", 2, []Event{join(group5), leave(group5), Changes{change(OpListen, group5, socket1)}}},
 	{"down", 2, []Event{join(group5), Down{}}},
+	{"including", 2, []Event{set(socket1, including(sourceA)), nil}},
+	{"including, repeating", 2, []Event{set(socket1, including(sourceA))}},
+	{"including, answering source", 2, []Event{set(socket1, including(sourceA)), nil, queryV2(group5, 10*time.Second, sourceA)}},
+	{"including, leaving", 2, []Event{set(socket1, including(sourceA)), leave(group5)}},
+	{"excluding", 2, []Event{set(socket1, excluding(sourceA)), nil}},
+	{"excluding, repeating", 2, []Event{set(socket1, excluding(sourceA))}},
+	{"excluding, repeating source", 2, []Event{join(group5), nil, set(socket1, excluding(sourceA))}},
+	{"excluding, answering source", 2, []Event{set(socket1, excluding(sourceA)), nil, queryV2(group5, 10*time.Second, sourceB)}},
 
 	{"v1 absent", 1, nil},
-	{"v1 listening", 1, []Event{Changes{{OpListen, group5, socket1}}}},
+	{"v1 listening", 1, []Event{Changes{change(OpListen, group5, socket1)}}},
 	{"v1 unsolicited", 1, []Event{join(group5)}},
 	{"v1 idle", 1, []Event{join(group5), nil}},
 	{"v1 answering", 1, []Event{join(group5), nil, queryV1(noAddr, 10*time.Second)}},
 	{"v1 suppressed", 1, []Event{join(group5), from(router, &ReportV1{group5})}},
 	{"v1 down", 1, []Event{join(group5), Down{}}},
+	{"v1 including", 1, []Event{set(socket1, including(sourceA)), nil}},
 
 	{"compatible", 2, []Event{join(group5), nil, queryV1(groupN(1), 0)}},
+	{"compatible, including", 2, []Event{set(socket1, including(sourceA)), nil, queryV1(groupN(1), 0)}},
 	{"compatible, answering", 2, []Event{join(group5), nil, queryV1(group5, 10*time.Second)}},
 }
 
@@ -42,11 +52,17 @@ var tableEvents = []struct {
 	name  string
 	event Event
 }{
-	{"listen", Changes{{OpListen, group5, socket1}}},
+	{"listen", Changes{change(OpListen, group5, socket1)}},
 	{"join", join(group5)},
 	{"leave", leave(group5)},
-	{"other joins", Changes{{OpJoin, group5, socket2}}},
-	{"other leaves", Changes{{OpLeave, group5, socket2}}},
+	{"include A", set(socket1, including(sourceA))},
+	{"include B", set(socket1, including(sourceB))},
+	{"include none", set(socket1, none)},
+	{"exclude A", set(socket1, excluding(sourceA))},
+	{"exclude none", set(socket1, all)},
+	{"other includes B", set(socket2, including(sourceB))},
+	{"other joins", Changes{change(OpJoin, group5, socket2)}},
+	{"other leaves", Changes{change(OpLeave, group5, socket2)}},
 	{"link-local", SetLinkLocal{router}},
 	{"no link-local", SetLinkLocal{noAddr}},
 	{"up", Up{}},
@@ -54,6 +70,7 @@ var tableEvents = []struct {
 	{"query", queryV2(noAddr, 5*time.Second)},
 	{"group query", queryV2(group5, 5*time.Second)},
 	{"source query", queryV2(group5, 5*time.Second, sourceA)},
+	{"sources query", queryV2(group5, 5*time.Second, sourceA, sourceB)},
 	{"strange query", queryV2(group6, 5*time.Second)},
 	{"v1 query", queryV1(noAddr, 5*time.Second)},
 	{"v1 group query", queryV1(group5, 5*time.Second)},
@@ -77,6 +94,9 @@ func stateText(h *host) string {
 		parts = append(parts, "absent")
 	case g.joined:
 		parts = append(parts, "joined")
+		if !g.filter.equal(all) {
+			parts = append(parts, filterText(g.filter))
+		}
 	case g.holders > 0:
 		parts = append(parts, "listening")
 	default:

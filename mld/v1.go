@@ -1,6 +1,7 @@
 package mld
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 )
@@ -17,22 +18,47 @@ const (
 // ends MLDv1 compatibility mode (RFC 3810, section 8.2.1).
 type olderQuerier struct{}
 
-// olderQuerierPresentTimeout is the timeout of RFC 3810, section 9.12. The
-// last Query received is one of version 1, which has no Query Interval: the
-// default stands in for it.
+// querier is what was last heard from the link's querier.
+type querier struct {
+	interval         time.Duration // the Query Interval of the last Query that had one
+	responseInterval time.Duration // the Maximum Response Delay of the last General Query
+}
+
+var defaultQuerier = querier{queryInterval, queryResponseInterval}
+
+func (k *querier) heard(q *Query) {
+	if q.QQI > 0 {
+		k.interval = q.QQI
+	}
+	if q.Group.IsUnspecified() {
+		k.responseInterval = q.MaxResponseDelay
+	}
+}
+
+// olderQuerierPresentTimeout is "([Robustness Variable] times (the [Query
+// Interval] in the last Query received)) plus ([Query Response Interval])"
+// (RFC 3810, section 9.12). A Query of version 1 does not say its interval: it
+// is that of the last one that did, else the default.
 func (m *Machine) olderQuerierPresentTimeout() time.Duration {
-	return time.Duration(m.cfg.Robustness)*queryInterval + queryResponseInterval
+	return time.Duration(m.cfg.Robustness)*m.querier.interval + m.querier.responseInterval
 }
 
 // announceV1 is "start listening" or "stop listening" (RFC 2710, section 5)
-// for each of the groups.
-func (m *Machine) announceV1(groups []*group) {
-	for _, g := range groups {
-		if g.joined {
+// for each of the groups. Version 1 has no word for sources; a group whose
+// packets may come from some only is reported as any other, for it is the
+// receive filter that keeps the rest out.
+func (m *Machine) announceV1(groups []*group, burst int) {
+	for i, g := range groups {
+		switch at := m.announceAt(i, burst); {
+		case isSourceSpecific(g.addr):
+		case !g.joined:
+			m.doneV1(g)
+		case at.After(m.now):
+			g.repeats = int32(m.cfg.Robustness)
+			m.timers.Set(g, at)
+		default:
 			g.repeats = int32(m.cfg.Robustness)
 			m.reportV1(g)
-		} else {
-			m.doneV1(g)
 		}
 	}
 }
@@ -47,7 +73,7 @@ func (m *Machine) reportV1(g *group) {
 		g.repeats--
 	}
 	if g.repeats > 0 {
-		m.timers.Set(g, m.now.Add(m.random.Between(0, unsolicitedReportIntervalV1)))
+		m.timers.Set(g, m.now.Add(m.random.Between(0, cmp.Or(m.cfg.UnsolicitedReportInterval, unsolicitedReportIntervalV1))))
 	} else {
 		m.timers.Clear(g)
 	}
@@ -70,8 +96,13 @@ func (m *Machine) generalQueryV1(q *Query) {
 	}
 }
 
-// groupQueryV1 is "query received" (RFC 2710, section 5).
+// groupQueryV1 is "query received" (RFC 2710, section 5). A source-specific
+// group is no matter of version 1: a Report would ask for all of its sources
+// (RFC 4604).
 func (m *Machine) groupQueryV1(g *group, q *Query) {
+	if isSourceSpecific(g.addr) {
+		return
+	}
 	maxDelay := q.MaxResponseDelay
 	if q.Version == 2 {
 		// MLDv1 sees a longer Query of its own, whose delay is linear

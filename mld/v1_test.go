@@ -1,6 +1,7 @@
 package mld
 
 import (
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -200,11 +201,11 @@ func TestMLD2_R10_CompatibilityMode(t *testing.T) {
 	// A Query of version 2 neither ends nor prolongs it.
 	h.want(30*time.Second, queryV2(noAddr, time.Second))
 	h.wantNext(31*time.Second, report5, report6)
-	// Another of version 1 prolongs it: 1 * 125 s + 10 s from here.
+	// Another of version 1 prolongs it: 1 * 125 s + 1 s from here.
 	h.want(100*time.Second, queryV1(group5, 36864*time.Millisecond)) // linear
 	h.wantNext(136864*time.Millisecond, report5)
 	h.want(200*time.Second, leave(group5), "-ff02::5", done5)
-	h.wantNext(235 * time.Second)
+	h.wantNext(226 * time.Second)
 	if h.Version() != 2 {
 		t.Fatal("not back to MLDv2")
 	}
@@ -212,13 +213,106 @@ func TestMLD2_R10_CompatibilityMode(t *testing.T) {
 	h.want(300*time.Second, leave(group6), "-ff05::6", "fe80::1 > ff02::16 TO_IN ff05::6")
 }
 
-func TestOlderVersionQuerierPresentTimeout(t *testing.T) {
-	h := newHost(t, Config{}, latest)
-	h.want(0, queryV1(noAddr, time.Second))
-	h.wantNext(260 * time.Second)
-	if h.Version() != 2 {
-		t.Fatal("not back to MLDv2")
+// The Query Interval and the Query Response Interval are those of the last
+// Queries that had them.
+//
+// Spec: RFC 3810, section 9.12, MUST, MLD2-R10
+func TestMLD2_R10_OlderVersionQuerierPresentTimeout(t *testing.T) {
+	withInterval := queryV2(noAddr, 4*time.Second)
+	withInterval.Message.(*Query).QQI = 60 * time.Second
+	for _, c := range []struct {
+		name       string
+		robustness int
+		queries    []Event
+		want       time.Duration
+	}{
+		{"defaults", 0, []Event{queryV1(group5, time.Second)}, 260 * time.Second},
+		{"general", 0, []Event{queryV1(noAddr, time.Second)}, 251 * time.Second},
+		{"robustness", 3, []Event{queryV1(group5, time.Second)}, 385 * time.Second},
+		{"of version 2 before", 0, []Event{withInterval, queryV1(group5, time.Second)}, 124 * time.Second},
+		{"of version 2 before, general", 0, []Event{withInterval, queryV1(noAddr, 9*time.Second)}, 129 * time.Second},
+		{"of version 2 without interval", 0, []Event{withInterval, queryV2(noAddr, 5*time.Second), queryV1(group5, 0)}, 125 * time.Second},
+		{"of another link", 0, []Event{withInterval, Down{}, Up{}, queryV1(group5, 0)}, 260 * time.Second},
+	} {
+		h := newHost(t, Config{Robustness: c.robustness}, latest)
+		for _, q := range c.queries {
+			h.want(0, q)
+		}
+		if h.Version() != 1 {
+			t.Fatalf("%s: not in MLDv1 compatibility mode", c.name)
+		}
+		h.wantNext(c.want)
+		if h.Version() != 2 {
+			t.Fatalf("%s: not back to MLDv2", c.name)
+		}
 	}
+}
+
+// A forged Query of version 1 does nothing to one who ignores it.
+//
+// Spec: RFC 3810, section 10.1, option, MLD2-R10
+func TestMLD2_R10_IgnoreV1(t *testing.T) {
+	h := newHost(t, Config{IgnoreV1: true, Robustness: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, queryV1(noAddr, 0))
+	h.want(0, queryV1(group5, time.Second))
+	h.wantQuiet()
+	if c := h.Counters(); h.Version() != 2 || c.QueriesIgnored != 2 || c.QueriesReceived != 2 {
+		t.Fatalf("version %d, %+v", h.Version(), c)
+	}
+	h.want(0, queryV2(noAddr, time.Second))
+	h.wantNext(time.Second, "fe80::1 > ff02::16 IS_EX ff02::5")
+	// It is MLDv2's: one who speaks version 1 only has nothing else to hear.
+	h = newHost(t, Config{IgnoreV1: true, Version: 1, Robustness: 1}, latest)
+	h.step(0, join(group5))
+	h.want(0, queryV1(noAddr, 0), report5)
+}
+
+// Version 1 reports a group whatever its filter, and not the filter, which
+// keeps its effect here.
+//
+// Spec: RFC 3810, section 8.2.1, MUST, MLD2-R10
+func TestMLD2_R10_FiltersInVersion1(t *testing.T) {
+	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)
+	h.want(0, set(socket1, including(sourceA)), "+ff02::5 IN 2001:db8::a", report5)
+	h.want(0, set(socket1, including(sourceB)), "~ff02::5 IN 2001:db8::b")
+	h.want(0, set(socket1, excluding(sourceA)), "~ff02::5 EX 2001:db8::a")
+	if h.Accepts(group5, sourceA) || !h.Accepts(group5, sourceB) {
+		t.Fatal("the filter has no effect")
+	}
+	h.want(0, queryV1(noAddr, 0), report5)
+	h.want(0, queryV2(group5, time.Second, sourceA))
+	h.wantNext(time.Second, report5)
+	h.want(time.Minute, set(socket1, none), "-ff02::5", done5)
+	h.wantQuiet()
+}
+
+// What changed meanwhile is told when MLDv2 is asked again.
+func TestFiltersAcrossCompatibilityMode(t *testing.T) {
+	h := newHost(t, Config{}, latest)
+	h.step(0, set(socket1, including(sourceA)))
+	h.want(0, queryV1(groupN(1), time.Second))
+	h.want(100*time.Second, set(socket1, including(sourceB)), "~ff02::5 IN 2001:db8::b")
+	h.wantNext(260 * time.Second)
+	h.wantQuiet()
+	h.want(300*time.Second, queryV2(noAddr, time.Second))
+	h.wantNext(301*time.Second, "fe80::1 > ff02::16 IS_IN ff02::5 2001:db8::b")
+	h.want(310*time.Second, set(socket1, including(sourceC)), "~ff02::5 IN 2001:db8::c",
+		"fe80::1 > ff02::16 ALLOW ff02::5 2001:db8::c, BLOCK ff02::5 2001:db8::b")
+}
+
+// A Report of version 1 would ask for all sources of a source-specific group.
+//
+// Spec: RFC 4604, MUST NOT, MLD2-R10
+func TestSourceSpecificGroupsInVersion1(t *testing.T) {
+	group := netip.MustParseAddr("ff3e::8000:1")
+	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)
+	h.want(0, Changes{{OpSet, group, socket1, including(sourceA)}}, "+ff3e::8000:1 IN 2001:db8::a")
+	h.want(0, queryV1(noAddr, 0))
+	h.want(0, queryV1(group, 0))
+	h.want(0, from(router, &ReportV1{group}))
+	h.want(0, leave(group), "-ff3e::8000:1")
+	h.wantQuiet()
 }
 
 // Spec: RFC 3810, section 8.2.1, must, MLD2-R11
@@ -230,8 +324,8 @@ func TestMLD2_R11_ModeChangeCancels(t *testing.T) {
 	h.want(0, queryV2(group5, time.Second, sourceA))
 	// To MLDv1: what is left is the answer to this Query, and the mode's end.
 	h.want(0, queryV1(groupN(1), time.Second))
-	h.wantNext(260 * time.Second)
-	if got, want := h.Groups(), []Group{{Addr: group5, Mode: Exclude, Holders: []Holder{socket1}}}; !reflect.DeepEqual(got, want) {
+	h.wantNext(251 * time.Second)
+	if got, want := h.Groups(), []Group{{Addr: group5, Filter: all, Holders: []Holder{socket1}}}; !reflect.DeepEqual(got, want) {
 		t.Fatalf("memberships are %v, want %v", got, want)
 	}
 	if len(h.groups) != 1 {
@@ -240,9 +334,9 @@ func TestMLD2_R11_ModeChangeCancels(t *testing.T) {
 	// And back.
 	h.want(300*time.Second, queryV1(group5, time.Second))
 	h.want(301*time.Second, queryV1(groupN(1), time.Second), report5)
-	h.want(559*time.Second, join(group6), "+ff05::6", report6)
-	h.want(559*time.Second, queryV2(group5, 10*time.Second))
-	h.wantNext(561 * time.Second)
+	h.want(549*time.Second, join(group6), "+ff05::6", report6)
+	h.want(549*time.Second, queryV2(group5, 10*time.Second))
+	h.wantNext(552 * time.Second)
 	h.wantQuiet()
 }
 

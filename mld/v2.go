@@ -1,6 +1,8 @@
 package mld
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -11,19 +13,95 @@ const (
 	unsolicitedReportInterval = time.Second
 	// instant is the least delay: the RFC's ranges exclude 0.
 	instant = time.Nanosecond
-	// lenIPv6AndOptions is the length of the IPv6 header and the Hop-by-Hop
-	// Options header with its Router Alert.
-	lenIPv6AndOptions = 40 + 8
 )
 
-// batch is the state changes that were reported together and are repeated
-// together (RFC 3810, section 6.1): the Retransmission Timer and the Filter
-// Mode Retransmission Counter that they share. A group is in the batch of its
-// last change only, so that a newer change takes the place of an older one and
-// leaves the others of that batch alone.
+// note compares what the network was told of g before a change with what it is
+// to be told after, by the table of RFC 3810, section 6.1, and merges the
+// difference with what is still to be repeated. It reports whether there is
+// one.
+//
+// The RFC has two sentences on the counters of sources while Filter Mode Change
+// Records are sent: section 6.1 decreases them with "each time a State Change
+// Report is sent", section 6.3 with the ALLOW and BLOCK records only. Here
+// every report of the group counts, for a Filter Mode Change Record has the
+// whole list. So all counters end with the last of the Robustness Variable
+// reports that follow the latest change, and a change of the filter mode
+// covers all that was to be said of sources.
+func (g *group) note(before, after Filter, robustness int) (news bool) {
+	if before.Mode != after.Mode {
+		g.modeRepeats = int32(robustness)
+		return true
+	}
+	for _, list := range [][]netip.Addr{minus(before.Sources, after.Sources), minus(after.Sources, before.Sources)} {
+		for _, s := range list {
+			if g.sourceRepeats == nil {
+				g.sourceRepeats = make(map[netip.Addr]int32)
+			}
+			g.sourceRepeats[s] = int32(robustness)
+			news = true
+		}
+	}
+	return news
+}
+
+// stateChange appends the records that tell of the last changes of g: "if the
+// current filter mode of the interface is INCLUDE, a TO_IN record is included
+// in the report; otherwise a TO_EX record is included", or, while no change of
+// the filter mode is to be told, ALLOW and BLOCK of the sources in
+// retransmission state (RFC 3810, sections 6.1 and 6.3).
+func (g *group) stateChange(records []Record) []Record {
+	state := g.told()
+	if g.modeRepeats > 0 {
+		if state.Mode == Exclude {
+			return append(records, Record{ChangeToExcludeMode, g.addr, state.Sources})
+		}
+		return append(records, Record{ChangeToIncludeMode, g.addr, state.Sources})
+	}
+	var allow, block []netip.Addr
+	for _, s := range slices.SortedFunc(maps.Keys(g.sourceRepeats), netip.Addr.Compare) {
+		if state.Accepts(s) {
+			allow = append(allow, s)
+		} else {
+			block = append(block, s)
+		}
+	}
+	// "If the computed source list for either an ALLOW or a BLOCK record is
+	// empty, that record is omitted" (RFC 3810, section 6.1).
+	if len(allow) > 0 {
+		records = append(records, Record{AllowNewSources, g.addr, allow})
+	}
+	if len(block) > 0 {
+		records = append(records, Record{BlockOldSources, g.addr, block})
+	}
+	return records
+}
+
+// reported counts one State Change Report of g.
+func (g *group) reported() {
+	if g.modeRepeats > 0 {
+		g.modeRepeats--
+	}
+	for s, n := range g.sourceRepeats {
+		if n == 1 {
+			delete(g.sourceRepeats, s)
+		} else {
+			g.sourceRepeats[s] = n - 1
+		}
+	}
+	if len(g.sourceRepeats) == 0 {
+		g.sourceRepeats = nil
+	}
+}
+
+// batch is the groups whose changes were reported together in one packet, or
+// one group that needs several, and are repeated together (RFC 3810, section
+// 6.1): the Retransmission Timer that they share. A group is in the batch of
+// its last change only, so that the merged report of a newer change takes the
+// place of the older one and leaves the others of that batch alone. That a
+// batch has a packet's worth of groups spreads the repeats of a large change.
 type batch struct {
 	groups  []*group
-	repeats int
+	repeats int // reports still to be sent, as many as the largest counter of the groups
 }
 
 func (b *batch) add(g *group) {
@@ -42,8 +120,21 @@ func (b *batch) remove(g *group) {
 }
 
 // announceV2 sends a State Change Report at once and schedules its repeats.
-func (m *Machine) announceV2(groups []*group) {
-	b := &batch{groups: make([]*group, 0, len(groups)), repeats: m.cfg.Robustness - 1}
+// Beyond burst reports, if that is not 0, the first of them waits as well.
+func (m *Machine) announceV2(groups []*group, burst int) {
+	for n, b := range m.batches(groups) {
+		if at := m.announceAt(n, burst); at.After(m.now) {
+			m.timers.Set(b, at)
+		} else {
+			m.sendBatch(b)
+		}
+	}
+}
+
+// batches takes the groups out of their older batches and into new ones, each
+// as large as one report can be.
+func (m *Machine) batches(groups []*group) (all []*batch) {
+	room := 0
 	for _, g := range groups {
 		// "The transmission of the merged State Change Report terminates
 		// retransmissions of the earlier State Change Reports for the same
@@ -54,26 +145,42 @@ func (m *Machine) announceV2(groups []*group) {
 				m.timers.Clear(old)
 			}
 		}
-		b.add(g)
+		size := g.stateChangeSize()
+		if len(all) == 0 || size > room {
+			all = append(all, &batch{repeats: m.cfg.Robustness})
+			room = m.reportRoom()
+		}
+		room -= size
+		all[len(all)-1].add(g)
 	}
-	m.sendBatch(b)
+	return all
 }
 
-// repeatBatch is the expiry of a Retransmission Timer (RFC 3810, section 6.3,
-// case 4).
-func (m *Machine) repeatBatch(b *batch) {
-	b.repeats--
-	m.sendBatch(b)
+// stateChangeSize is the length of the records of stateChange in octets.
+func (g *group) stateChangeSize() (octets int) {
+	if g.modeRepeats > 0 { // of thousands of groups at once, perhaps
+		return lenRecord + lenAddr*len(g.told().Sources)
+	}
+	for _, r := range g.stateChange(nil) {
+		octets += r.size()
+	}
+	return octets
 }
 
+// sendBatch sends a State Change Report of the batch, also on the expiry of
+// its Retransmission Timer (RFC 3810, section 6.3, case 4), and schedules the
+// next.
 func (m *Machine) sendBatch(b *batch) {
-	records := make([]Record, len(b.groups))
-	for i, g := range b.groups {
-		records[i] = g.stateChange()
+	records := make([]Record, 0, len(b.groups))
+	for _, g := range b.groups {
+		records = g.stateChange(records)
+		g.reported()
 	}
 	m.sendRecords(records)
+	b.repeats--
 	if b.repeats > 0 {
-		m.timers.Set(b, m.now.Add(m.random.Between(instant, unsolicitedReportInterval)))
+		longest := cmp.Or(m.cfg.UnsolicitedReportInterval, unsolicitedReportInterval)
+		m.timers.Set(b, m.now.Add(m.random.Between(instant, longest)))
 		return
 	}
 	for _, g := range b.groups {
@@ -82,150 +189,12 @@ func (m *Machine) sendBatch(b *batch) {
 	}
 }
 
-// stateChange is the record that tells of g's last change: "if the current
-// filter mode of the interface is INCLUDE, a TO_IN record is included in the
-// report; otherwise a TO_EX record is included" (RFC 3810, section 6.1). No
-// membership is INCLUDE with an empty list.
-func (g *group) stateChange() Record {
-	if g.joined {
-		return Record{Type: ChangeToExcludeMode, Group: g.addr}
-	}
-	return Record{Type: ChangeToIncludeMode, Group: g.addr}
-}
-
-// sendRecords sends the records in as few reports as the link's MTU allows
-// (RFC 3810, section 5.2.15). Either they have no sources, or there is one
-// record, that fits.
-func (m *Machine) sendRecords(records []Record) {
-	for chunk := range slices.Chunk(records, m.pageSize) {
-		m.counters.ReportsSent++
-		m.send(allMLDv2, &ReportV2{Records: chunk})
-	}
-}
-
-// page names the groups that are together in one answer to a General Query:
-// page p has Machine.joined from p*pageSize on. Each page has an Interface
-// Timer of its own, for "implementations are recommended to spread
-// transmission of such Report messages over the interval (0, [Maximum Response
-// Delay])" (RFC 3810, section 6.3). A host with few groups has one page, and
-// then this is the RFC's single timer.
-type page int
-
-func (m *Machine) pageOf(g *group) page { return page(int(g.index) / m.pageSize) }
-
-// generalQueryV2 applies rules 1 and 2 of RFC 3810, section 6.2 to each page:
-// of a pending answer and a new one, the sooner is sent.
-func (m *Machine) generalQueryV2(q *Query) {
-	for p := range m.pages() {
-		m.setTimerSooner(p, m.now.Add(m.responseDelay(q)))
-	}
-}
-
-// responseDelay draws the delay of an answer. RFC 3810, section 6.3: a host
-// "MUST NOT send a Report immediately upon reception of a General Query", also
-// when the Maximum Response Delay is 0; it then has the least one that a Query
-// can express.
-func (m *Machine) responseDelay(q *Query) time.Duration {
-	return m.random.Between(instant, max(q.MaxResponseDelay, time.Millisecond))
-}
-
-// answerPage is the expiry of an Interface Timer (RFC 3810, section 6.3, case
-// 1).
-func (m *Machine) answerPage(p page) {
-	first := int(p) * m.pageSize
-	groups := m.joined[first:min(first+m.pageSize, len(m.joined))]
-	records := make([]Record, len(groups))
-	for i, g := range groups {
-		records[i] = Record{Type: ModeIsExclude, Group: g.addr}
-	}
-	m.sendRecords(records)
-}
-
-// groupQueryV2 schedules the answer to a Multicast Address Specific or a
-// Multicast Address and Source Specific Query for g.
-func (m *Machine) groupQueryV2(g *group, q *Query) {
-	sources := unicastOnly(q.Sources)
-	if len(sources) == 0 && len(q.Sources) > 0 {
-		return
-	}
-	at := m.now.Add(m.responseDelay(q))
-	// RFC 3810, section 6.2, rule 1.
-	if general, ok := m.timers.At(m.pageOf(g)); ok && !general.After(at) {
-		return
-	}
-	_, pending := m.timers.At(g)
-	switch {
-	case !pending: // rule 3
-		g.queried = union(nil, sources)
-	case len(sources) == 0 || len(g.queried) == 0: // rule 4
-		g.queried = nil
-	default: // rule 5
-		g.queried = union(g.queried, sources)
-	}
-	// More sources than one report can hold: answer with the whole state
-	// instead, which says at least as much and bounds what is kept.
-	if len(g.queried) > m.maxSources() {
-		g.queried = nil
-	}
-	m.setTimerSooner(g, at)
-}
-
-// answerGroup is the expiry of a Multicast Address Timer (RFC 3810, section
-// 6.3, cases 2 and 3). The state is EXCLUDE (A) with an empty A, so that the
-// answer about the sources B is IS_IN (B-A), all of B.
-func (m *Machine) answerGroup(g *group) {
-	record := Record{Type: ModeIsExclude, Group: g.addr}
-	if len(g.queried) > 0 && len(g.queried) <= m.maxSources() {
-		record = Record{Type: ModeIsInclude, Group: g.addr, Sources: g.queried}
-	}
-	g.queried = nil
-	m.sendRecords([]Record{record})
-}
-
-// recordsPerReport is how many records without sources fit in one report.
-func recordsPerReport(mtu int) int { return (mtu - lenIPv6AndOptions - lenReportV2) / lenRecord }
-
-// setMTU packs by another MTU. The pages change with it: if an answer is owed
-// for one, each new one is answered when the first of them was due.
-func (m *Machine) setMTU(mtu int) {
-	if mtu < 1280 {
-		panic("mld: SetMTU below 1280")
-	}
-	var due time.Time
-	for p := range m.pages() {
-		if at, ok := m.timers.At(p); ok && (due.IsZero() || at.Before(due)) {
-			due = at
+// minus returns the addresses of a that are not in b. Both are in order.
+func minus(a, b []netip.Addr) (rest []netip.Addr) {
+	for _, x := range a {
+		if _, ok := slices.BinarySearchFunc(b, x, netip.Addr.Compare); !ok {
+			rest = append(rest, x)
 		}
-		m.timers.Clear(p)
 	}
-	m.cfg.MTU, m.pageSize = mtu, recordsPerReport(mtu)
-	if due.IsZero() {
-		return
-	}
-	for p := range m.pages() {
-		m.timers.Set(p, due)
-	}
-}
-
-// pages is how many there are.
-func (m *Machine) pages() page { return page((len(m.joined) + m.pageSize - 1) / m.pageSize) }
-
-// maxSources is how many sources one record in one report can have.
-func (m *Machine) maxSources() int {
-	return (m.cfg.MTU - lenIPv6AndOptions - lenReportV2 - lenRecord) / lenAddr
-}
-
-// union returns the sources of a and b in order, each once.
-func union(a, b []netip.Addr) []netip.Addr {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, netip.Addr.Compare)
-	return slices.Compact(all)
-}
-
-// unicastOnly returns the sources that a packet can have: "The Source Address
-// [i] fields are a vector of n unicast addresses" (RFC 3810, section 5.1.11).
-func unicastOnly(sources []netip.Addr) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(sources), func(a netip.Addr) bool {
-		return a.IsUnspecified() || isGroup(a)
-	})
+	return rest
 }

@@ -89,7 +89,7 @@ func TestLeaveIsRepeatedOutOfSight(t *testing.T) {
 	if h.Member(group5) || len(h.Groups()) != 0 {
 		t.Fatal("in view after the leave")
 	}
-	h.want(0, Changes{{OpListen, group5, socket2}}, "+ff02::5")
+	h.want(0, Changes{change(OpListen, group5, socket2)}, "+ff02::5")
 	h.wantNext(time.Second, "fe80::1 > ff02::16 TO_IN ff02::5")
 	h.wantQuiet()
 	if !h.Member(group5) {
@@ -102,7 +102,7 @@ func TestLeaveIsRepeatedOutOfSight(t *testing.T) {
 // Spec: RFC 3810, section 6.1, must, MLD2-R03
 func TestSurvivorKeepsItsRepeats(t *testing.T) {
 	h := newHost(t, Config{}, latest)
-	h.step(0, Changes{{OpJoin, group5, socket1}, {OpJoin, group5, socket2}})
+	h.step(0, Changes{change(OpJoin, group5, socket1), change(OpJoin, group5, socket2)})
 	h.want(0, leave(group5))
 	h.wantNext(time.Second, "fe80::1 > ff02::16 TO_EX ff02::5")
 }
@@ -434,7 +434,7 @@ func testSetMTU(t *testing.T, from, to int) {
 	h := newHost(t, Config{MTU: from}, latest)
 	var changes Changes
 	for n := range 200 {
-		changes = append(changes, Change{OpJoin, groupN(n), socket1})
+		changes = append(changes, change(OpJoin, groupN(n), socket1))
 	}
 	h.step(0, changes)
 	h.settle()
@@ -453,5 +453,52 @@ func testSetMTU(t *testing.T, from, to int) {
 	}
 	if len(told) != 200 {
 		t.Errorf("%d groups were reported, want 200", len(told))
+	}
+}
+
+// 10,000 groups, one in ten with a source, answer a General Query within its
+// delay, in packets that are full but for one of each page, and spread.
+//
+// Spec: RFC 3810, section 6.3, recommended, MLD2-R06
+func TestMLD2_R06_TenThousandGroups(t *testing.T) {
+	h := newHost(t, Config{}, scripted())
+	var changes Changes
+	for i, g := range groupsN(10_000) {
+		c := change(OpJoin, g, socket1)
+		if i%10 == 0 {
+			c.Op, c.Filter = OpSet, including(sourceA)
+		}
+		changes = append(changes, c)
+	}
+	h.step(0, changes)
+	h.settle()
+	h.want(time.Minute, queryV2(noAddr, 10*time.Second))
+	seen := map[netip.Addr]bool{}
+	packets, most := 0, 0
+	for {
+		deadline, ok := h.Deadline()
+		if !ok {
+			break
+		}
+		if after := deadline.Sub(epoch) - time.Minute; after <= 0 || after > 10*time.Second {
+			t.Fatalf("an answer after %v", after)
+		}
+		actions := h.Advance(deadline)
+		packets, most = packets+len(actions), max(most, len(actions))
+		for _, a := range actions {
+			send := a.(Send)
+			for _, r := range send.Message.(*ReportV2).Records {
+				if seen[r.Group] {
+					t.Errorf("%v told twice", r.Group)
+				}
+				seen[r.Group] = true
+			}
+			if octets := lenIPv6AndOptions + len(Append(nil, send.Src, send.Dst, send.Message)); octets > 1500 {
+				t.Errorf("%d octets", octets)
+			}
+		}
+	}
+	if pages := (10_000 + 71) / 72; len(seen) != 10_000 || packets > 2*pages || most > 4 {
+		t.Errorf("%d groups in %d packets, up to %d at once", len(seen), packets, most)
 	}
 }

@@ -33,8 +33,23 @@ const (
 	intervalCodeMantissa = 4  // RFC 3810, section 5.1.9
 )
 
+// Reason is what is wrong with a message that Parse refused.
+type Reason uint8
+
+const (
+	BadLength Reason = iota
+	BadChecksum
+	BadSource
+	BadHopLimit
+	NoRouterAlert
+	BadGroup // neither a group nor, in a Query, zero; or zero with sources
+	BadType  // not MLD
+	reasons  = iota
+)
+
 // InvalidError says why Parse refused a message.
 type InvalidError struct {
+	Reason  Reason
 	Section string // of the RFC, for example "RFC 3810, section 6.2"
 	Rule    string // what the message does not fulfil
 }
@@ -54,10 +69,10 @@ func (e *InvalidError) Error() string {
 // RFC 2710 (section 3) and lengths of 25 to 27 belong to no version.
 func Parse(h Header, b []byte) (Message, error) {
 	if len(b) < lenReportV2 {
-		return nil, &InvalidError{"RFC 3810, section 5", "shorter than any message"}
+		return nil, &InvalidError{BadLength, "RFC 3810, section 5", "shorter than any message"}
 	}
 	if header.ICMPv6Checksum(checksumParams(h.Src, h.Dst, b)) != binary.BigEndian.Uint16(b[2:]) {
-		return nil, &InvalidError{"RFC 3810, section 5.1.2", "checksum is wrong"}
+		return nil, &InvalidError{BadChecksum, "RFC 3810, section 5.1.2", "checksum is wrong"}
 	}
 	// The Code, b[1], is ignored (RFC 3810, section 5.1.1).
 	switch b[0] {
@@ -69,23 +84,23 @@ func Parse(h Header, b []byte) (Message, error) {
 		return parseReportV2(h, b)
 	}
 	// "Unrecognized message types MUST be silently ignored."
-	return nil, &InvalidError{"RFC 3810, section 5", "not an MLD message type"}
+	return nil, &InvalidError{BadType, "RFC 3810, section 5", "not an MLD message type"}
 }
 
 func parseQuery(h Header, b []byte) (Message, error) {
 	switch {
 	case !linkLocalNet.Contains(h.Src):
-		return nil, &InvalidError{"RFC 3810, section 5.1.14", "source of a Query is not link-local"}
+		return nil, &InvalidError{BadSource, "RFC 3810, section 5.1.14", "source of a Query is not link-local"}
 	case h.HopLimit != 1:
-		return nil, &InvalidError{"RFC 3810, section 6.2", "hop limit of a Query is not 1"}
+		return nil, &InvalidError{BadHopLimit, "RFC 3810, section 6.2", "hop limit of a Query is not 1"}
 	case !h.RouterAlert:
-		return nil, &InvalidError{"RFC 3810, section 6.2", "Query without Router Alert"}
+		return nil, &InvalidError{NoRouterAlert, "RFC 3810, section 6.2", "Query without Router Alert"}
 	case len(b) != lenV1 && len(b) < lenQueryV2:
-		return nil, &InvalidError{"RFC 3810, section 8.1", "length of a Query is of no version"}
+		return nil, &InvalidError{BadLength, "RFC 3810, section 8.1", "length of a Query is of no version"}
 	}
 	group := addrAt(b, 8)
 	if !group.IsUnspecified() && !isGroup(group) {
-		return nil, &InvalidError{"RFC 2710, section 5", "queried address is neither zero nor multicast"}
+		return nil, &InvalidError{BadGroup, "RFC 2710, section 5", "queried address is neither zero nor multicast"}
 	}
 	code := uint32(binary.BigEndian.Uint16(b[4:]))
 	if len(b) == lenV1 {
@@ -94,9 +109,9 @@ func parseQuery(h Header, b []byte) (Message, error) {
 	n := int(binary.BigEndian.Uint16(b[26:]))
 	switch {
 	case len(b) < lenQueryV2+n*lenAddr:
-		return nil, &InvalidError{"RFC 3810, section 5.1.10", "Query shorter than its sources"}
+		return nil, &InvalidError{BadLength, "RFC 3810, section 5.1.10", "Query shorter than its sources"}
 	case group.IsUnspecified() && n > 0:
-		return nil, &InvalidError{"RFC 3810, section 5.1.10", "General Query with sources"}
+		return nil, &InvalidError{BadGroup, "RFC 3810, section 5.1.10", "General Query with sources"}
 	}
 	return &Query{
 		Version:          2,
@@ -113,13 +128,13 @@ func parseQuery(h Header, b []byte) (Message, error) {
 func parseV1(h Header, b []byte) (Message, error) {
 	switch {
 	case !isReportSource(h.Src):
-		return nil, &InvalidError{"RFC 3590, section 4", "source of a Report or Done is neither link-local nor unspecified"}
+		return nil, &InvalidError{BadSource, "RFC 3590, section 4", "source of a Report or Done is neither link-local nor unspecified"}
 	case len(b) < lenV1:
-		return nil, &InvalidError{"RFC 2710, section 5", "shorter than 24 octets"}
+		return nil, &InvalidError{BadLength, "RFC 2710, section 5", "shorter than 24 octets"}
 	}
 	group := addrAt(b, 8)
 	if !isGroup(group) {
-		return nil, &InvalidError{"RFC 2710, section 3.6", "address of a Report or Done is not multicast"}
+		return nil, &InvalidError{BadGroup, "RFC 2710, section 3.6", "address of a Report or Done is not multicast"}
 	}
 	if b[0] == typeDoneV1 {
 		return &DoneV1{Group: group}, nil
@@ -129,18 +144,18 @@ func parseV1(h Header, b []byte) (Message, error) {
 
 func parseReportV2(h Header, b []byte) (Message, error) {
 	if !isReportSource(h.Src) {
-		return nil, &InvalidError{"RFC 3810, section 5.2.13", "source of a Report is neither link-local nor unspecified"}
+		return nil, &InvalidError{BadSource, "RFC 3810, section 5.2.13", "source of a Report is neither link-local nor unspecified"}
 	}
 	report := &ReportV2{}
 	rest := b[lenReportV2:]
 	for range binary.BigEndian.Uint16(b[6:]) {
 		if len(rest) < lenRecord {
-			return nil, &InvalidError{"RFC 3810, section 5.2.3", "Report shorter than its records"}
+			return nil, &InvalidError{BadLength, "RFC 3810, section 5.2.3", "Report shorter than its records"}
 		}
 		n := int(binary.BigEndian.Uint16(rest[2:]))
 		size := lenRecord + n*lenAddr + 4*int(rest[1]) // the last is auxiliary data: ignored
 		if len(rest) < size {
-			return nil, &InvalidError{"RFC 3810, section 5.2.7", "record shorter than its sources and auxiliary data"}
+			return nil, &InvalidError{BadLength, "RFC 3810, section 5.2.7", "record shorter than its sources and auxiliary data"}
 		}
 		// "Multicast Address Records with an unrecognized Record Type value
 		// MUST be silently ignored, with the rest of the report being

@@ -110,46 +110,47 @@ var invalidities = []struct {
 	message string // of golden
 	change  func(h *Header, b []byte) []byte
 	section string
+	reason  Reason
 }{
-	{"empty", "report v2", func(_ *Header, b []byte) []byte { return nil }, "RFC 3810, section 5"},
-	{"7 octets", "report v2", func(_ *Header, b []byte) []byte { return b[:7] }, "RFC 3810, section 5"},
-	{"unknown type", "report v2", func(h *Header, b []byte) []byte { b[0] = 144; return seal(*h, b) }, "RFC 3810, section 5"},
-	{"checksum", "general query v2", func(_ *Header, b []byte) []byte { b[3]++; return b }, "RFC 3810, section 5.1.2"},
-	{"checksum over extra octets", "general query v2", func(_ *Header, b []byte) []byte { return append(b, 1) }, "RFC 3810, section 5.1.2"},
-	{"checksum of another destination", "general query v1", func(h *Header, b []byte) []byte { h.Dst = ownLL; return b }, "RFC 3810, section 5.1.2"},
-	{"query from ::", "general query v2", query(func(h *Header) { h.Src = noAddr }), "RFC 3810, section 5.1.14"},
-	{"query from a global address", "general query v2", query(func(h *Header) { h.Src = sourceA }), "RFC 3810, section 5.1.14"},
-	{"query from a group", "general query v1", query(func(h *Header) { h.Src = allNodes }), "RFC 3810, section 5.1.14"},
-	{"query from an IPv4-mapped address", "general query v1", query(func(h *Header) { h.Src = netip.MustParseAddr("::ffff:169.254.0.1") }), "RFC 3810, section 5.1.14"},
-	{"query with hop limit 0", "general query v2", query(func(h *Header) { h.HopLimit = 0 }), "RFC 3810, section 6.2"},
-	{"query with hop limit 2", "general query v1", query(func(h *Header) { h.HopLimit = 2 }), "RFC 3810, section 6.2"},
-	{"query with hop limit 255", "general query v2", query(func(h *Header) { h.HopLimit = 255 }), "RFC 3810, section 6.2"},
-	{"query without Router Alert", "general query v2", query(func(h *Header) { h.RouterAlert = false }), "RFC 3810, section 6.2"},
-	{"query v1 without Router Alert", "general query v1", query(func(h *Header) { h.RouterAlert = false }), "RFC 3810, section 6.2"},
-	{"query of 23 octets", "general query v2", cut(23), "RFC 3810, section 8.1"},
-	{"query of 25 octets", "general query v2", cut(25), "RFC 3810, section 8.1"},
-	{"query of 26 octets", "general query v2", cut(26), "RFC 3810, section 8.1"},
-	{"query of 27 octets", "general query v2", cut(27), "RFC 3810, section 8.1"},
+	{"empty", "report v2", func(_ *Header, b []byte) []byte { return nil }, "RFC 3810, section 5", BadLength},
+	{"7 octets", "report v2", func(_ *Header, b []byte) []byte { return b[:7] }, "RFC 3810, section 5", BadLength},
+	{"unknown type", "report v2", func(h *Header, b []byte) []byte { b[0] = 144; return seal(*h, b) }, "RFC 3810, section 5", BadType},
+	{"checksum", "general query v2", func(_ *Header, b []byte) []byte { b[3]++; return b }, "RFC 3810, section 5.1.2", BadChecksum},
+	{"checksum over extra octets", "general query v2", func(_ *Header, b []byte) []byte { return append(b, 1) }, "RFC 3810, section 5.1.2", BadChecksum},
+	{"checksum of another destination", "general query v1", func(h *Header, b []byte) []byte { h.Dst = ownLL; return b }, "RFC 3810, section 5.1.2", BadChecksum},
+	{"query from ::", "general query v2", query(func(h *Header) { h.Src = noAddr }), "RFC 3810, section 5.1.14", BadSource},
+	{"query from a global address", "general query v2", query(func(h *Header) { h.Src = sourceA }), "RFC 3810, section 5.1.14", BadSource},
+	{"query from a group", "general query v1", query(func(h *Header) { h.Src = allNodes }), "RFC 3810, section 5.1.14", BadSource},
+	{"query from an IPv4-mapped address", "general query v1", query(func(h *Header) { h.Src = netip.MustParseAddr("::ffff:169.254.0.1") }), "RFC 3810, section 5.1.14", BadSource},
+	{"query with hop limit 0", "general query v2", query(func(h *Header) { h.HopLimit = 0 }), "RFC 3810, section 6.2", BadHopLimit},
+	{"query with hop limit 2", "general query v1", query(func(h *Header) { h.HopLimit = 2 }), "RFC 3810, section 6.2", BadHopLimit},
+	{"query with hop limit 255", "general query v2", query(func(h *Header) { h.HopLimit = 255 }), "RFC 3810, section 6.2", BadHopLimit},
+	{"query without Router Alert", "general query v2", query(func(h *Header) { h.RouterAlert = false }), "RFC 3810, section 6.2", NoRouterAlert},
+	{"query v1 without Router Alert", "general query v1", query(func(h *Header) { h.RouterAlert = false }), "RFC 3810, section 6.2", NoRouterAlert},
+	{"query of 23 octets", "general query v2", cut(23), "RFC 3810, section 8.1", BadLength},
+	{"query of 25 octets", "general query v2", cut(25), "RFC 3810, section 8.1", BadLength},
+	{"query of 26 octets", "general query v2", cut(26), "RFC 3810, section 8.1", BadLength},
+	{"query of 27 octets", "general query v2", cut(27), "RFC 3810, section 8.1", BadLength},
 	{"query for a unicast address", "general query v2", func(h *Header, b []byte) []byte {
 		copy(b[8:], sourceA.AsSlice())
 		return seal(*h, b)
-	}, "RFC 2710, section 5"},
-	{"query with one source missing", "source query v2, floating-point delay and interval", cut(59), "RFC 3810, section 5.1.10"},
+	}, "RFC 2710, section 5", BadGroup},
+	{"query with one source missing", "source query v2, floating-point delay and interval", cut(59), "RFC 3810, section 5.1.10", BadLength},
 	{"general query with sources", "source query v2, floating-point delay and interval", func(h *Header, b []byte) []byte {
 		copy(b[8:], noAddr.AsSlice())
 		return seal(*h, b)
-	}, "RFC 3810, section 5.1.10"},
-	{"report v1 from a global address", "report v1", query(func(h *Header) { h.Src = sourceA }), "RFC 3590, section 4"},
-	{"done v1 from a global address", "done v1", query(func(h *Header) { h.Src = sourceA }), "RFC 3590, section 4"},
-	{"report v1 of 23 octets", "report v1", cut(23), "RFC 2710, section 5"},
+	}, "RFC 3810, section 5.1.10", BadGroup},
+	{"report v1 from a global address", "report v1", query(func(h *Header) { h.Src = sourceA }), "RFC 3590, section 4", BadSource},
+	{"done v1 from a global address", "done v1", query(func(h *Header) { h.Src = sourceA }), "RFC 3590, section 4", BadSource},
+	{"report v1 of 23 octets", "report v1", cut(23), "RFC 2710, section 5", BadLength},
 	{"report v1 for ::", "report v1", func(h *Header, b []byte) []byte {
 		copy(b[8:], noAddr.AsSlice())
 		return seal(*h, b)
-	}, "RFC 2710, section 3.6"},
-	{"report v2 from a global address", "report v2", query(func(h *Header) { h.Src = sourceA }), "RFC 3810, section 5.2.13"},
-	{"report v2 with a record missing", "report v2", func(h *Header, b []byte) []byte { b[7] = 3; return seal(*h, b) }, "RFC 3810, section 5.2.3"},
-	{"report v2 with a source missing", "report v2", cut(79), "RFC 3810, section 5.2.7"},
-	{"report v2 with auxiliary data missing", "report v2", func(h *Header, b []byte) []byte { b[29] = 1; return seal(*h, b) }, "RFC 3810, section 5.2.7"},
+	}, "RFC 2710, section 3.6", BadGroup},
+	{"report v2 from a global address", "report v2", query(func(h *Header) { h.Src = sourceA }), "RFC 3810, section 5.2.13", BadSource},
+	{"report v2 with a record missing", "report v2", func(h *Header, b []byte) []byte { b[7] = 3; return seal(*h, b) }, "RFC 3810, section 5.2.3", BadLength},
+	{"report v2 with a source missing", "report v2", cut(79), "RFC 3810, section 5.2.7", BadLength},
+	{"report v2 with auxiliary data missing", "report v2", func(h *Header, b []byte) []byte { b[29] = 1; return seal(*h, b) }, "RFC 3810, section 5.2.7", BadLength},
 }
 
 // query changes the packet around a message and keeps the checksum right.
@@ -177,8 +178,8 @@ func TestParseRefuses(t *testing.T) {
 			b := c.change(&h, unhex(g.octets))
 			m, err := Parse(h, b)
 			var invalid *InvalidError
-			if !errors.As(err, &invalid) || invalid.Section != c.section || m != nil {
-				t.Errorf("%s: Parse = %v, %v, want section %q", c.name, m, err, c.section)
+			if !errors.As(err, &invalid) || invalid.Section != c.section || invalid.Reason != c.reason || m != nil {
+				t.Errorf("%s: Parse = %v, %v, want section %q, reason %d", c.name, m, err, c.section, c.reason)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/tapstack/tapstack/mld"
@@ -19,6 +20,8 @@ func (c *Core) runMLD(actions []mld.Action) {
 		case mld.Left:
 			c.emit(CloseGroup{act.Group})
 			c.notify(Event{Type: GroupLeft, Group: act.Group})
+		case mld.Filtered:
+			// Every membership here is for all sources.
 		}
 	}
 }
@@ -36,10 +39,11 @@ func (c *Core) sendMLD(s mld.Send) {
 }
 
 func (c *Core) joinGroup(group netip.Addr, h mld.Holder) error {
-	if !group.Is6() || !group.IsMulticast() {
-		return &InvalidArgumentError{"group " + group.String(), "is not an IPv6 multicast address"}
-	}
+	join := mld.Change{Op: mld.OpJoin, Group: group, Holder: h}
+	var invalid *mld.ChangeError
 	switch {
+	case errors.As(join.Validate(), &invalid):
+		return &InvalidArgumentError{"group " + group.String(), invalid.Rule}
 	case c.groups.Holds(group, h):
 		return ErrGroupExists
 	case c.joined >= c.cfg.MaxGroups:
@@ -47,7 +51,7 @@ func (c *Core) joinGroup(group netip.Addr, h mld.Holder) error {
 		return ErrLimit
 	}
 	c.joined++
-	c.runMLD(c.groups.Step(c.now, mld.Changes{{Op: mld.OpJoin, Group: group, Holder: h}}))
+	c.runMLD(c.groups.Step(c.now, mld.Changes{join}))
 	return nil
 }
 

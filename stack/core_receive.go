@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"errors"
+
 	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/mld"
 	"github.com/tapstack/tapstack/nd"
@@ -50,8 +52,10 @@ func (c *Core) dispatch(p control) {
 	case typeMLDQuery, typeMLDReportV1, typeMLDDoneV1, typeMLDReportV2:
 		h := mld.Header{Src: p.src, Dst: p.dst, HopLimit: p.hopLimit, RouterAlert: p.routerAlert}
 		m, err := mld.Parse(h, p.message)
-		if err != nil {
+		var invalid *mld.InvalidError
+		if errors.As(err, &invalid) {
 			c.counters.InvalidMLD++
+			c.runMLD(c.groups.Step(c.now, mld.Invalid{Reason: invalid.Reason}))
 			return
 		}
 		c.runMLD(c.groups.Step(c.now, mld.Received{Header: h, Message: m}))
