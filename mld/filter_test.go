@@ -122,7 +122,7 @@ func addrsN(n int) (addrs []netip.Addr) {
 // The merger is kept as counts; it is at any time what the holders' filters
 // merge to, and what was counted goes with them.
 //
-// Spec: RFC 3810, section 4.2, MUST NOT, MLD2-R02
+// Spec: RFC 3810, section 4.2, MUST, MLD2-R02
 func TestMergerIsOfAllHolders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := New(Config{}, choice(latest))

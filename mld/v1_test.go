@@ -249,8 +249,6 @@ func TestMLD2_R10_OlderVersionQuerierPresentTimeout(t *testing.T) {
 }
 
 // A forged Query of version 1 does nothing to one who ignores it.
-//
-// Spec: RFC 3810, section 10.1, option, MLD2-R10
 func TestMLD2_R10_IgnoreV1(t *testing.T) {
 	h := newHost(t, Config{IgnoreV1: true, Robustness: 1}, latest)
 	h.step(0, join(group5))
@@ -302,8 +300,6 @@ func TestFiltersAcrossCompatibilityMode(t *testing.T) {
 }
 
 // A Report of version 1 would ask for all sources of a source-specific group.
-//
-// Spec: RFC 4604, MUST NOT, MLD2-R10
 func TestSourceSpecificGroupsInVersion1(t *testing.T) {
 	group := netip.MustParseAddr("ff3e::8000:1")
 	h := newHost(t, Config{Version: 1, Robustness: 1}, latest)

@@ -458,8 +458,6 @@ func testSetMTU(t *testing.T, from, to int) {
 
 // 10,000 groups, one in ten with a source, answer a General Query within its
 // delay, in packets that are full but for one of each page, and spread.
-//
-// Spec: RFC 3810, section 6.3, recommended, MLD2-R06
 func TestMLD2_R06_TenThousandGroups(t *testing.T) {
 	h := newHost(t, Config{}, scripted())
 	var changes Changes
