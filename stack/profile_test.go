@@ -113,7 +113,7 @@ func TestKnobs(t *testing.T) {
 		if err := p.Set(k.Name, test.back); err != nil {
 			t.Error(err)
 		}
-		if cfg := configsOf(p); k.Values != "0..255" && k.Values != "1ms..1h" && cfg != typeC {
+		if cfg := configsOf(p); k.Values != "0..255" && k.Values != "1ms..1h" && !cmp.Equal(cfg, typeC) {
 			t.Errorf("%s=%s is not the default: %+v", k.Name, test.back, cfg)
 		}
 	}
