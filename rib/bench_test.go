@@ -60,24 +60,84 @@ var sizes = []int{100, 10_000, 1_000_000}
 
 func BenchmarkNextHop(b *testing.B) {
 	for _, n := range sizes {
-		t, dsts := largeTable(n)
-		s := t.Snapshot()
-		for _, working := range []int{64, n} {
-			working = min(working, n)
-			b.Run(fmt.Sprintf("routes=%d/destinations=%d", n, working), func(b *testing.B) {
-				b.ReportAllocs()
-				i := 0
-				for b.Loop() {
-					if _, ok := s.NextHop([16]byte{}, dsts[i], uint32(i)); !ok {
-						b.Fatalf("no route to %v", netip.AddrFrom16(dsts[i]))
-					}
-					if i++; i == working {
-						i = 0
-					}
-				}
-			})
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			t, dsts := largeTable(n)
+			for _, working := range []int{64, n} {
+				b.Run(fmt.Sprintf("destinations=%d", min(working, n)), func(b *testing.B) {
+					lookUp(b, t.Snapshot(), dsts[:min(working, n)])
+				})
+			}
+		})
+	}
+}
+
+func lookUp(b *testing.B, s *rib.Snapshot, dsts [][16]byte) {
+	b.ReportAllocs()
+	src := numbered(0).As16()
+	i := 0
+	for b.Loop() {
+		if _, ok := s.NextHop(src, dsts[i], uint32(i)); !ok {
+			b.Fatalf("no route to %v", netip.AddrFrom16(dsts[i]))
 		}
-		runtime.KeepAlive(t)
+		if i++; i == len(dsts) {
+			i = 0
+		}
+	}
+}
+
+// The other things that a lookup may meet, with a million routes.
+func BenchmarkNextHopUnusual(b *testing.B) {
+	t, dsts := largeTable(1_000_000)
+	dsts = dsts[:64]
+	b.Run("plain", func(b *testing.B) { lookUp(b, t.Snapshot(), dsts) })
+
+	apply(t, rib.Reach{Addr: gateways[0], State: rib.ReachFailed})
+	b.Run("failed=1", func(b *testing.B) { lookUp(b, t.Snapshot(), dsts) })
+	apply(t, rib.Add{Key: via(all, gateways[1]), Owner: byHand()})
+	b.Run("failed=1 with another default", func(b *testing.B) { lookUp(b, t.Snapshot(), dsts) })
+	apply(t, rib.Reach{Addr: gateways[0]})
+
+	apply(t, rib.Add{Key: via(all, gateways[2]), Owner: byHand()})
+	elsewhere := [][16]byte{netip.MustParseAddr("::5").As16()}
+	b.Run("shared=2", func(b *testing.B) { lookUp(b, t.Snapshot(), elsewhere) })
+	apply(t, rib.Announce{Router: gateways[1], Prefix: docPrefix})
+	b.Run("shared=2 announced=1", func(b *testing.B) { lookUp(b, t.Snapshot(), elsewhere) })
+
+	for i := range 1024 {
+		apply(t, rib.Redirect{Dst: numbered(i), Target: router9})
+	}
+	b.Run("redirects=1024", func(b *testing.B) { lookUp(b, t.Snapshot(), dsts) })
+	redirected := make([][16]byte, 64)
+	for i := range redirected {
+		redirected[i] = numbered(i).As16()
+	}
+	b.Run("redirects=1024 redirected", func(b *testing.B) { lookUp(b, t.Snapshot(), redirected) })
+}
+
+// One gateway of four fails and comes back, and each time there is a new
+// snapshot.
+func BenchmarkReach(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			t, _ := largeTable(n)
+			b.ReportAllocs()
+			for b.Loop() {
+				apply(t, rib.Reach{Addr: gateways[0], State: rib.ReachFailed})
+				t.Snapshot()
+				apply(t, rib.Reach{Addr: gateways[0], State: rib.ReachProbable})
+				t.Snapshot()
+			}
+		})
+	}
+}
+
+func BenchmarkRedirect(b *testing.B) {
+	t := rib.New(rib.Config{})
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() { // from 1,024 on, each evicts another
+		apply(t, rib.Redirect{Dst: numbered(i), Target: router9})
+		i++
 	}
 }
 
@@ -148,14 +208,26 @@ func BenchmarkSource(b *testing.B) {
 func TestLookupsDoNotAllocate(t *testing.T) {
 	table, dsts := largeTable(10_000)
 	manyAddresses(table, 1000)
-	s := table.Snapshot()
+	plain := table.Snapshot()
 	dst := netip.MustParseAddr("2001:db8:1::5")
-	own := numbered(7)
+	own, src := numbered(7), numbered(8).As16()
+	apply(table,
+		rib.Add{Key: via(all, gateways[0]), Owner: byHand()}, rib.Add{Key: via(all, gateways[1]), Owner: byHand()},
+		rib.Announce{Router: gateways[0], Prefix: docPrefix}, rib.Redirect{Dst: dst, Target: router9})
+	healthy := table.Snapshot()
+	for _, g := range gateways {
+		apply(table, rib.Reach{Addr: g, State: rib.ReachFailed})
+	}
+	s := table.Snapshot()
+	elsewhere := netip.MustParseAddr("::5").As16()
 	for name, f := range map[string]func(){
-		"NextHop":  func() { s.NextHop([16]byte{}, dsts[0], 1) },
+		"NextHop":  func() { plain.NextHop(src, dsts[0], 1) },
 		"Local":    func() { s.Local(own.As16()) },
 		"Lookup":   func() { s.Lookup(dst) },
 		"Source":   func() { s.Source(dst) },
+		"detour":   func() { s.NextHop(src, dsts[0], 1) },
+		"shared":   func() { healthy.NextHop(src, elsewhere, 1) },
+		"redirect": func() { s.NextHop(src, dst.As16(), 1) },
 		"IsSource": func() { s.IsSource(own) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {

@@ -107,7 +107,11 @@ func wantHop(t *testing.T, table *rib.Table, dst netip.Addr, want string) {
 }
 
 func hop(s *rib.Snapshot, dst netip.Addr, flow uint32) string {
-	h, ok := s.NextHop([16]byte{}, dst.As16(), flow)
+	return hopFrom(s, netip.IPv6Unspecified(), dst, flow)
+}
+
+func hopFrom(s *rib.Snapshot, src, dst netip.Addr, flow uint32) string {
+	h, ok := s.NextHop(src.As16(), dst.As16(), flow)
 	switch {
 	case !ok:
 		return "none"

@@ -21,6 +21,22 @@ type model struct {
 	now      time.Time
 	holds    []modelHold
 	assigned []rib.Assign // in order of assignment
+
+	order     []rib.Key // of the routes, as they came into being
+	reach     map[netip.Addr]modelReach
+	failures  int
+	announced []rib.Announce
+	redirects []modelRedirect // the oldest first
+}
+
+type modelReach struct {
+	state   rib.Reachability
+	failure int
+}
+
+type modelRedirect struct {
+	rib.Redirect
+	expires time.Time
 }
 
 type modelHold struct {
@@ -60,6 +76,74 @@ func (m *model) step(now time.Time, ev rib.Event) {
 		m.hold(ev.Key, ev.Owner, ev.Preference, ev.Lifetime)
 	case rib.Remove:
 		m.drop(func(h modelHold) bool { return h.key == ev.Key && h.owner == ev.Owner })
+	case rib.Reach:
+		m.noteReach(ev)
+	case rib.Announce:
+		if !m.cfg.TypeA && !slices.Contains(m.announced, ev) && len(m.announced) < m.cfg.MaxAnnouncements {
+			m.announced = append(m.announced, ev)
+		}
+	case rib.Renounce:
+		m.announced = slices.DeleteFunc(m.announced, func(a rib.Announce) bool { return a == rib.Announce(ev) })
+	case rib.Redirect:
+		if rib.ValidateRedirect(ev) == nil && m.reach[ev.Target].state != rib.ReachFailed {
+			m.redirect(ev)
+		}
+	case rib.Unredirect:
+		m.unredirect(ev.Target)
+	case rib.FlushRedirects:
+		m.redirects = nil
+	}
+	m.tidy()
+}
+
+func (m *model) noteReach(ev rib.Reach) {
+	if !m.isGateway(ev.Addr) {
+		return
+	}
+	r := modelReach{ev.State, m.reach[ev.Addr].failure}
+	switch ev.State {
+	case rib.ReachProbable:
+		r.failure = 0
+	case rib.ReachFailed:
+		m.failures++
+		r.failure = m.failures
+		m.unredirect(ev.Addr)
+	}
+	m.reach[ev.Addr] = r
+}
+
+func (m *model) redirect(ev rib.Redirect) {
+	m.redirects = slices.DeleteFunc(m.redirects, func(r modelRedirect) bool { return r.Src == ev.Src && r.Dst == ev.Dst })
+	if len(m.redirects) == m.cfg.MaxRedirects {
+		m.redirects = m.redirects[1:]
+	}
+	m.redirects = append(m.redirects, modelRedirect{ev, m.now.Add(m.cfg.RedirectLifetime)})
+}
+
+func (m *model) unredirect(target netip.Addr) {
+	m.redirects = slices.DeleteFunc(m.redirects, func(r modelRedirect) bool { return r.Target == target })
+}
+
+func (m *model) isGateway(a netip.Addr) bool {
+	return slices.ContainsFunc(m.holds, func(h modelHold) bool { return h.key.NextHop == a }) ||
+		slices.ContainsFunc(m.redirects, func(r modelRedirect) bool { return r.Target == a })
+}
+
+// tidy numbers the routes that are new, and forgets what is gone.
+func (m *model) tidy() {
+	has := func(k rib.Key) bool {
+		return slices.ContainsFunc(m.holds, func(h modelHold) bool { return h.key == k })
+	}
+	m.order = slices.DeleteFunc(m.order, func(k rib.Key) bool { return !has(k) })
+	for _, h := range m.holds {
+		if !slices.Contains(m.order, h.key) {
+			m.order = append(m.order, h.key)
+		}
+	}
+	for a := range m.reach {
+		if !m.isGateway(a) {
+			delete(m.reach, a)
+		}
 	}
 }
 
@@ -79,6 +163,8 @@ func (m *model) full(k rib.Key) bool {
 func (m *model) advance(now time.Time) {
 	m.now = now
 	m.drop(func(h modelHold) bool { return !h.expires.IsZero() && !h.expires.After(now) })
+	m.redirects = slices.DeleteFunc(m.redirects, func(r modelRedirect) bool { return !r.expires.After(now) })
+	m.tidy()
 }
 
 func (m *model) hold(k rib.Key, o rib.Owner, p rib.Preference, lifetime time.Duration) {
@@ -95,6 +181,33 @@ func (m *model) drop(f func(modelHold) bool) { m.holds = slices.DeleteFunc(m.hol
 
 func (m *model) address(a netip.Addr) int {
 	return slices.IndexFunc(m.assigned, func(ev rib.Assign) bool { return ev.Addr == a })
+}
+
+// listed lists the routes and the redirects as Table.Routes does.
+func (m *model) listed() []rib.Route {
+	routes := m.routes()
+	for _, r := range m.redirects {
+		v := rib.Route{Key: rib.Key{Prefix: netip.PrefixFrom(r.Dst, 128), Origin: rib.Redirected}, Src: r.Src, Expires: r.expires}
+		if r.Target != r.Dst {
+			v.NextHop = r.Target
+		}
+		if r.From.IsValid() {
+			v.Owners = []rib.Owner{{Kind: rib.OwnerRouter, Addr: r.From}}
+		}
+		routes = append(routes, v)
+	}
+	slices.SortStableFunc(routes, func(a, b rib.Route) int {
+		exception := func(r rib.Route) int {
+			if r.Origin == rib.Redirected {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(
+			a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()),
+			cmp.Compare(exception(a), exception(b)), a.Src.Compare(b.Src))
+	})
+	return routes
 }
 
 // routes lists the routes as Table.Routes does.
@@ -175,9 +288,10 @@ func (m *model) best(dst netip.Addr) []rib.Route {
 // The world of the model test: small, so that everything meets everything.
 var (
 	modelAddrs    = parse(netip.MustParseAddr, "fe80::1", "fe80::2", "2001:db8::1", "2001:db8::2", "2001:db8:1::1", "fd00::1")
-	modelPrefixes = parse(netip.MustParsePrefix, "::/0", "2001:db8::/32", "2001:db8::/64", "2001:db8::/127", "2001:db8::1/128", "fd00::/8", "fe00::/7")
+	modelPrefixes = parse(netip.MustParsePrefix, "::/0", "::/0", "::/0", "2001:db8::/32", "2001:db8::/64", "2001:db8::/127", "2001:db8::1/128", "fd00::/8", "fe00::/7")
 	modelDsts     = append(parse(netip.MustParseAddr, "fe80::3", "2001:db8::3", "2001:db8:2::1", "fdff::1", "3000::1"), modelAddrs...)
-	modelGateways = []netip.Addr{router9, routerA}
+	modelGateways = append(parse(netip.MustParseAddr, "fe80::b"), router9, routerA)
+	modelSrcs     = append(parse(netip.MustParseAddr, "2001:db8::1", "2001:db8:1::1", "fd00::1"), netip.IPv6Unspecified())
 )
 
 func parse[T any](f func(string) T, list ...string) []T {
@@ -217,7 +331,8 @@ func drawKeyAndOwner(t *rapid.T, m *model) (rib.Key, rib.Owner) {
 
 func drawEvent(t *rapid.T, m *model) rib.Event {
 	addr := rapid.SampledFrom(modelAddrs).Draw(t, "addr")
-	switch rapid.IntRange(0, 5).Draw(t, "event") {
+	router := rapid.SampledFrom(modelGateways).Draw(t, "of")
+	switch rapid.IntRange(0, 10).Draw(t, "event") {
 	case 0, 1:
 		ev := drawAssign(t, addr)
 		if rapid.Bool().Draw(t, "on-link") {
@@ -229,6 +344,18 @@ func drawEvent(t *rapid.T, m *model) rib.Event {
 	case 3:
 		k, o := drawKeyAndOwner(t, m)
 		return rib.Remove{Key: k, Owner: o}
+	case 4, 5:
+		return rib.Reach{Addr: router, State: rapid.SampledFrom([]rib.Reachability{
+			rib.ReachUnknown, rib.ReachProbable, rib.ReachFailed, rib.ReachFailed,
+		}).Draw(t, "state")}
+	case 6:
+		ev := rib.Announce{Router: router, Prefix: rapid.SampledFrom(modelPrefixes[2:6]).Draw(t, "announced")}
+		if rapid.IntRange(0, 3).Draw(t, "renounce") == 0 {
+			return rib.Renounce(ev)
+		}
+		return ev
+	case 7:
+		return drawRedirect(t, router)
 	}
 	k, o := drawKeyAndOwner(t, m)
 	return rib.Add{
@@ -238,6 +365,22 @@ func drawEvent(t *rapid.T, m *model) rib.Event {
 	}
 }
 
+func drawRedirect(t *rapid.T, router netip.Addr) rib.Event {
+	switch rapid.IntRange(0, 9).Draw(t, "redirect") {
+	case 0:
+		return rib.FlushRedirects{}
+	case 1:
+		return rib.Unredirect{Target: router}
+	}
+	ev := rib.Redirect{Dst: rapid.SampledFrom(modelDsts).Draw(t, "dst"), Target: router}
+	if rapid.IntRange(0, 2).Draw(t, "on-link") == 0 {
+		ev.Target = ev.Dst
+	}
+	ev.From = rapid.SampledFrom(append([]netip.Addr{{}}, modelGateways...)).Draw(t, "from")
+	ev.Src = rapid.SampledFrom([]netip.Addr{{}, global1, modelSrcs[1]}).Draw(t, "src")
+	return ev
+}
+
 // answers is all that a snapshot says about the model's world.
 type answers struct {
 	NextHops []string
@@ -245,6 +388,8 @@ type answers struct {
 	Sources  []string
 	Local    []bool
 	IsSource []bool
+	From     []rib.Hop
+	First    []bool
 }
 
 func ask(s *rib.Snapshot) answers {
@@ -256,6 +401,11 @@ func ask(s *rib.Snapshot) answers {
 		a.Sources = append(a.Sources, source(s, dst))
 		a.Local = append(a.Local, s.Local(dst.As16()))
 		a.IsSource = append(a.IsSource, s.IsSource(dst))
+		for _, src := range modelSrcs {
+			h, _ := s.NextHop(src.As16(), dst.As16(), 7)
+			a.From = append(a.From, h)
+			a.First = append(a.First, s.IsFirstHop(src, dst, router9))
+		}
 	}
 	return a
 }
@@ -271,10 +421,14 @@ func TestAgainstLinearScan(t *testing.T) {
 			OnLinkAssumption: rapid.Bool().Draw(t, "on-link assumption"),
 			RFC3484:          rapid.Bool().Draw(t, "rfc3484"),
 			MaxRoutes:        rapid.SampledFrom([]int{4, 1000}).Draw(t, "max routes"),
+			TypeA:            rapid.IntRange(0, 2).Draw(t, "type A") == 0,
+			MaxAnnouncements: 4,
+			MaxRedirects:     3,
+			RedirectLifetime: 8 * time.Second,
 		}
-		table, m := rib.New(cfg), &model{cfg: cfg}
+		table, m := rib.New(cfg), &model{cfg: cfg, reach: make(map[netip.Addr]modelReach)}
 		now := epoch
-		known := make(map[rib.Key]bool) // by the actions alone
+		known := make(map[routeID]bool) // by the actions alone
 		type record struct {
 			snapshot *rib.Snapshot
 			answers  answers
@@ -287,13 +441,15 @@ func TestAgainstLinearScan(t *testing.T) {
 			m.step(now, ev)
 
 			follow(t, known, actions)
-			if diff := gocmp.Diff(m.routes(), table.Routes(), compareNetip, emptyIsNil); diff != "" {
+			if diff := gocmp.Diff(m.listed(), table.Routes(), compareNetip, emptyIsNil); diff != "" {
 				t.Fatalf("routes after %+v (-model +table):\n%s", ev, diff)
 			}
 			checkKnown(t, known, table.Routes())
 			checkDeadline(t, m, table)
+			checkGateways(t, m, table)
 			s := table.Snapshot()
 			checkSnapshot(t, m, s)
+			checkChoices(t, m, s)
 			records = append(records, record{s, ask(s)})
 		}
 		for i, r := range records {
@@ -304,7 +460,7 @@ func TestAgainstLinearScan(t *testing.T) {
 		// Everything that has an end ends.
 		follow(t, known, table.Advance(now.Add(time.Hour)))
 		m.advance(now.Add(time.Hour))
-		if diff := gocmp.Diff(m.routes(), table.Routes(), compareNetip, emptyIsNil); diff != "" {
+		if diff := gocmp.Diff(m.listed(), table.Routes(), compareNetip, emptyIsNil); diff != "" {
 			t.Fatalf("routes in the end (-model +table):\n%s", diff)
 		}
 		checkKnown(t, known, table.Routes())
@@ -314,27 +470,38 @@ func TestAgainstLinearScan(t *testing.T) {
 var emptyIsNil = gocmp.FilterValues(func(a, b []rib.Route) bool { return len(a)+len(b) == 0 },
 	gocmp.Comparer(func(a, b []rib.Route) bool { return true }))
 
+// routeID tells routes and redirects apart.
+type routeID struct {
+	rib.Key
+	src netip.Addr
+}
+
 // follow keeps known as somebody would who hears only the actions.
-func follow(t *rapid.T, known map[rib.Key]bool, actions []rib.Action) {
+func follow(t *rapid.T, known map[routeID]bool, actions []rib.Action) {
+	owned := func(r rib.Route) bool {
+		return len(r.Owners) == 1 || r.Origin == rib.Redirected && len(r.Owners) == 0
+	}
 	for _, act := range actions {
 		switch act := act.(type) {
 		case rib.Added:
-			if known[act.Route.Key] || len(act.Route.Owners) != 1 {
+			id := routeID{act.Route.Key, act.Route.Src}
+			if known[id] || !owned(act.Route) {
 				t.Fatalf("added again, or without owner: %+v", act.Route)
 			}
-			known[act.Route.Key] = true
+			known[id] = true
 		case rib.Removed:
-			if !known[act.Route.Key] || len(act.Route.Owners) != 1 {
+			id := routeID{act.Route.Key, act.Route.Src}
+			if !known[id] || !owned(act.Route) {
 				t.Fatalf("removed, but not there, or without owner: %+v", act.Route)
 			}
-			delete(known, act.Route.Key)
+			delete(known, id)
 		}
 	}
 }
 
-func checkKnown(t *rapid.T, known map[rib.Key]bool, routes []rib.Route) {
+func checkKnown(t *rapid.T, known map[routeID]bool, routes []rib.Route) {
 	for _, r := range routes {
-		if !known[r.Key] {
+		if !known[routeID{r.Key, r.Src}] {
 			t.Fatalf("no action told of %+v", r)
 		}
 	}
@@ -345,6 +512,11 @@ func checkKnown(t *rapid.T, known map[rib.Key]bool, routes []rib.Route) {
 
 func checkDeadline(t *rapid.T, m *model, table *rib.Table) {
 	var want time.Time
+	for _, r := range m.redirects {
+		if want.IsZero() || r.expires.Before(want) {
+			want = r.expires
+		}
+	}
 	for _, h := range m.holds {
 		if !h.expires.IsZero() && (want.IsZero() || h.expires.Before(want)) {
 			want = h.expires
@@ -358,25 +530,6 @@ func checkDeadline(t *rapid.T, m *model, table *rib.Table) {
 func checkSnapshot(t *rapid.T, m *model, s *rib.Snapshot) {
 	for _, dst := range modelDsts {
 		best := m.best(dst)
-		got := hop(s, dst, 7)
-		var want []string
-		for _, r := range best {
-			switch {
-			case r.Origin == rib.Local:
-				want = append(want, "local")
-			case r.NextHop.IsValid():
-				want = append(want, r.NextHop.String())
-			default:
-				want = append(want, dst.String())
-			}
-		}
-		if len(want) == 0 {
-			want = []string{"none"}
-		}
-		if !slices.Contains(want, got) {
-			t.Fatalf("next hop to %v: %s, want one of %v", dst, got, want)
-		}
-
 		r, ok := s.Lookup(dst)
 		if ok != (len(best) > 0) || ok && !slices.ContainsFunc(best, func(b rib.Route) bool {
 			return b.Key == r.Key && b.Preference == r.Preference
@@ -392,7 +545,7 @@ func checkSnapshot(t *rapid.T, m *model, s *rib.Snapshot) {
 			t.Fatalf("IsSource(%v) = %v, want %v", dst, got, want)
 		}
 		wantSource := "none"
-		if a, ok := pairwise(m.assigned, dst, m.cfg.RFC3484); ok {
+		if a, ok := pairwise(m.assigned, dst, m.cfg.RFC3484, m.announcedByNextHop(s, dst)); ok {
 			wantSource = a.String()
 		}
 		if got := source(s, dst); got != wantSource {

@@ -245,7 +245,7 @@ func TestSAS_R17_AgainstPairwiseRules(t *testing.T) {
 		for range 10 {
 			dst := drawDestination(t, assigned)
 			want := "none"
-			if a, ok := pairwise(assigned, dst, cfg.RFC3484); ok {
+			if a, ok := pairwise(assigned, dst, cfg.RFC3484, nil); ok {
 				want = a.String()
 			}
 			if got := source(s, dst); got != want {
@@ -293,13 +293,14 @@ func drawDestination(t *rapid.T, assigned []rib.Assign) netip.Addr {
 
 // pairwise chooses by RFC 6724, section 5, as it is written: by comparing each
 // candidate with the best so far.
-func pairwise(assigned []rib.Assign, dst netip.Addr, rfc3484 bool) (best netip.Addr, ok bool) {
+// announced are the prefixes that the next hop advertised.
+func pairwise(assigned []rib.Assign, dst netip.Addr, rfc3484 bool, announced []netip.Prefix) (best netip.Addr, ok bool) {
 	var sb rib.Assign
 	for _, sa := range assigned {
 		if sa.Anycast {
 			continue
 		}
-		if !ok || prefer(sa, sb, dst, rfc3484) {
+		if !ok || prefer(sa, sb, dst, rfc3484, announced) {
 			sb, ok = sa, true
 		}
 	}
@@ -307,7 +308,7 @@ func pairwise(assigned []rib.Assign, dst netip.Addr, rfc3484 bool) (best netip.A
 }
 
 // prefer reports whether SA is greater than SB for the destination d.
-func prefer(sa, sb rib.Assign, d netip.Addr, rfc3484 bool) bool {
+func prefer(sa, sb rib.Assign, d netip.Addr, rfc3484 bool, announced []netip.Prefix) bool {
 	// Rule 1.
 	if (sa.Addr == d) != (sb.Addr == d) {
 		return sa.Addr == d
@@ -323,6 +324,13 @@ func prefer(sa, sb rib.Assign, d netip.Addr, rfc3484 bool) bool {
 	// Rule 3.
 	if a, b := deprecated(sa), deprecated(sb); a != b {
 		return b
+	}
+	// Rule 5.5.
+	within := func(a netip.Addr) bool {
+		return slices.ContainsFunc(announced, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	if a, b := within(sa.Addr), within(sb.Addr); a != b && !rfc3484 {
+		return a
 	}
 	// Rule 6.
 	label := func(a netip.Addr) int { return labelOf(a, rfc3484) }
