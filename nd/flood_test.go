@@ -191,14 +191,16 @@ func TestCACHE_R03_RoutersByTheirOwnWord(t *testing.T) {
 		t.Error("a neighbor that is wanted is not resolved")
 	}
 	// Those that do not answer any more are idle, too.
-	b := newBench(t, NeighborConfig{MaxEntries: 2, MaxIdleRouters: 1, KeepUnreachable: true})
-	for i := range 2 {
-		b.do(Heard{neighborAt(i), macA, true}, Used{neighborAt(i)})
+	for most, want := range map[int]string{1: "removed " + neighborAt(0).String(), 2: "unresolved fe80::2"} {
+		b := newBench(t, NeighborConfig{MaxEntries: 2, MaxIdleRouters: most, KeepUnreachable: true})
+		for i := range 2 {
+			b.do(Heard{neighborAt(i), macA, true}, Used{neighborAt(i)})
+		}
+		b.after(10 * time.Second)
+		b.expect(b.do(Resolve{addr(peer), addr(hostLL)})[:1], want)
 	}
-	b.after(10 * time.Second)
-	b.expect(b.do(Resolve{addr(peer), addr(hostLL)})[:1], "removed "+neighborAt(0).String())
 	// Below the bound none gives way.
-	b = newBench(t, NeighborConfig{MaxEntries: 3, MaxIdleRouters: 3})
+	b := newBench(t, NeighborConfig{MaxEntries: 3, MaxIdleRouters: 3})
 	for i := range 3 {
 		b.do(Resolve{neighborAt(i), addr(hostLL)}, advert(neighborAt(i).String(), "RSO", macA))
 	}
