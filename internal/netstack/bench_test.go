@@ -1,9 +1,13 @@
 package netstack
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
 	"testing"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // BenchmarkTCP sends one way over one connection between two hosts in one
@@ -82,13 +86,19 @@ func BenchmarkUDP(b *testing.B) {
 	})
 }
 
-// BenchmarkOutput is what a packet costs between gVisor and Config.Output.
+// BenchmarkOutput is what a packet costs between gVisor and Config.Output: UDP
+// and a TCP segment with data, without path MTUs and with one for every
+// destination but theirs.
 func BenchmarkOutput(b *testing.B) {
 	p := newPair(b)
-	var kept *Packet
-	p.a.cfg.Output = func(pkt *Packet) error { kept = pkt.Keep(); return nil }
+	client, _ := p.connect(b, addrA, addrB)
+	kept := make(chan *Packet, 9)
+	p.a.cfg.Output = func(pkt *Packet) error { kept <- pkt.Keep(); return nil }
 	c := dialUDP(b, p.a, port(addrB, 53))
 	c.Write(make([]byte, 1400))
+	datagram := <-kept
+	client.Write(make([]byte, 1400))
+	segment := <-kept
 	n := 0
 	p.a.cfg.Output = func(pkt *Packet) error {
 		var pieces [8][]byte
@@ -96,9 +106,53 @@ func BenchmarkOutput(b *testing.B) {
 		n += len(pkt.AppendSlices(pieces[:0]))
 		return nil
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		p.a.output(kept)
+	for _, paths := range []int{0, 4096} {
+		for k := range paths {
+			p.a.paths.lower(pathDst(k), 1400)
+		}
+		for name, packet := range map[string]*Packet{"UDP": datagram, "TCP": segment} {
+			b.Run(fmt.Sprintf("%s, %d paths", name, paths), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					p.a.output(packet)
+				}
+			})
+		}
+	}
+	p.a.paths.lower(addrB.As16(), 1300)
+	b.Run("UDP, fragmented", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p.a.output(datagram)
+		}
+	})
+}
+
+// BenchmarkProgress is what hints cost: at an event of gVisor and at an
+// acknowledgment, when nobody wants them, and when this one was given.
+func BenchmarkProgress(b *testing.B) {
+	p := newPair(b, func(c *Config) { c.Progress = func([16]byte) {} })
+	client, server := p.connect(b, addrA, addrB)
+	exchange(b, client, server)
+	var ack []byte
+	eventually(b, "an acknowledgment", func() bool {
+		frames := p.ba.logged()
+		ack = frames[len(frames)-1].packet()
+		return header.TCP(ack[ipv6Size:]).Flags() == header.TCPFlagAck
+	})
+	for generation, name := range []string{"not wanted", "wanted, given"} {
+		p.a.WantProgress(uint32(generation))
+		client.reached()
+		b.Run("event, "+name, func(b *testing.B) {
+			for b.Loop() {
+				client.noteEvents(waiter.EventIn)
+			}
+		})
+		b.Run("acknowledgment, "+name, func(b *testing.B) {
+			for b.Loop() {
+				p.a.prepare(ack, true)
+			}
+		})
 	}
 }
 

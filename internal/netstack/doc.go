@@ -27,6 +27,9 @@
 //	l, err := h.ListenTCP(netip.AddrPortFrom(netip.IPv6Unspecified(), 80))
 //	c, err := h.DialTCP(ctx, netip.AddrPort{}, server)
 //
-// Not here: the routing table, the neighbor cache, the path MTU table, IPv4,
-// forwarding.
+// What gVisor does not do, or not well enough, is done between it and the link:
+// path MTUs and fragments that fit them, flow labels, errors to the right
+// socket, hints of reachability.
+//
+// Not here: the routing table, the neighbor cache, IPv4, forwarding.
 package netstack

@@ -98,8 +98,9 @@ func errnoFrom(err error) syscall.Errno {
 }
 
 // unreachableErrno is what the code of a Destination Unreachable message (RFC
-// 4443, section 3.1) is for the user of a socket.
-func unreachableErrno(code uint8) (errno syscall.Errno, ok bool) {
+// 4443, section 3.1) is for the user of a socket. known is false for a code that
+// has no meaning yet.
+func unreachableErrno(code uint8) (errno syscall.Errno, known bool) {
 	switch code {
 	case 0: // no route to destination
 		return syscall.ENETUNREACH, true
@@ -110,6 +111,6 @@ func unreachableErrno(code uint8) (errno syscall.Errno, ok bool) {
 	case 1, 5, 6: // prohibited, source address failed policy, reject route
 		return syscall.EACCES, true
 	default:
-		return 0, false
+		return syscall.EPROTO, false
 	}
 }

@@ -86,14 +86,18 @@ func (h *Host) receiveError(packet []byte, w walk) {
 	h.counters.inErrors.Add(1)
 	switch icmpType {
 	case typeUnreachable:
-		if errno, ok := unreachableErrno(code); ok {
-			owner.fail(key, errno, true)
-		}
+		errno, known := unreachableErrno(code)
+		owner.fail(key, errno, known)
 	case typeTimeExceeded:
 		owner.fail(key, syscall.EHOSTUNREACH, false)
 	case typeParamProblem:
 		// RFC 9293, section 3.9.2.2: for TCP a soft error.
 		owner.fail(key, syscall.EPROTO, key.proto != protoTCP)
+	default:
+		// RFC 4443, section 2.4 (a): "If an ICMPv6 error message of unknown
+		// type is received at its destination, it MUST be passed to the
+		// upper-layer process that originated the packet that caused the error".
+		owner.fail(key, syscall.EPROTO, false)
 	}
 }
 

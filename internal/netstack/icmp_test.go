@@ -17,7 +17,7 @@ import (
 var router = netip.MustParseAddr("2001:db8::1")
 
 // unreachableCodes are the codes of RFC 4443, section 3.1, and what a user
-// sees; 0 is nothing.
+// sees; 0 is nothing, except for a ping.
 var unreachableCodes = map[uint8]syscall.Errno{
 	0: syscall.ENETUNREACH,
 	1: syscall.EACCES,
@@ -106,13 +106,15 @@ func TestUnreachable(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = ping.Receive(nil)
-		check("ping", err)
-		if want != 0 {
-			var failed *PingError
-			if !errors.As(err, &failed) || failed.To != addrB {
-				t.Errorf("code %d, ping: %#v", code, err)
-			}
+		var failed *PingError
+		if !errors.As(err, &failed) || failed.To != addrB {
+			t.Errorf("code %d, ping: %#v", code, err)
 		}
+		if want == 0 {
+			wantErrno(t, err, syscall.EPROTO)
+			continue
+		}
+		check("ping", err)
 	}
 }
 
@@ -121,6 +123,7 @@ func TestUnreachable(t *testing.T) {
 //
 // Spec: RFC 4443, section 3.3, MUST, ICM-R09
 // Spec: RFC 4443, section 3.4, MUST, ICM-R09
+// Spec: RFC 4443, section 2.4 (a), MUST, ICM-R05
 func TestOtherErrors(t *testing.T) {
 	for _, test := range []struct {
 		icmpType  uint8
@@ -128,6 +131,8 @@ func TestOtherErrors(t *testing.T) {
 	}{
 		{typeTimeExceeded, syscall.EHOSTUNREACH, 0},
 		{typeParamProblem, syscall.EPROTO, syscall.EPROTO},
+		{100, syscall.EPROTO, 0}, // unknown
+		{127, syscall.EPROTO, 0},
 	} {
 		p := newPair(t)
 		p.answer(test.icmpType, 0, 0)

@@ -116,13 +116,16 @@ func TestFlowLabels(t *testing.T) {
 	}
 }
 
-// TestOutputAllocations: a packet on its way out costs nothing here.
+// TestOutputAllocations: a packet on its way out costs no memory here, with
+// path MTUs neither.
 func TestOutputAllocations(t *testing.T) {
 	p := newPair(t)
+	client, _ := p.connect(t, addrA, addrB)
 	c := dialUDP(t, p.a, port(addrB, 53))
-	var kept *Packet
-	p.a.cfg.Output = func(pkt *Packet) error { kept = pkt.Keep(); return nil }
-	c.Write([]byte("hello"))
+	packets := make(chan *Packet, 9)
+	p.a.cfg.Output = func(pkt *Packet) error { packets <- pkt.Keep(); return nil }
+	c.Write(make([]byte, 1400))
+	client.Write(make([]byte, 1400))
 	total := 0
 	p.a.cfg.Output = func(pkt *Packet) error {
 		var pieces [8][]byte
@@ -134,8 +137,17 @@ func TestOutputAllocations(t *testing.T) {
 		total += int(src[0]) + int(dst[0]) + int(o.HeaderLen) + pkt.Len()
 		return nil
 	}
-	if n := testing.AllocsPerRun(100, func() { p.a.output(kept) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	datagram, segment := <-packets, <-packets
+	for range 3 {
+		for _, kept := range []*Packet{datagram, segment} {
+			if n := testing.AllocsPerRun(100, func() { p.a.output(kept) }); n != 0 {
+				t.Errorf("%v allocations, next header %d, %d path MTUs", n, kept.NextHeader(), p.a.paths.count.Load())
+			}
+		}
+		p.a.paths.lower(router.As16(), 1300)
+		p.a.paths.lower(addrB.As16(), 1490)
+		p.a.WantProgress(1)
 	}
-	kept.Release()
+	datagram.Release()
+	segment.Release()
 }

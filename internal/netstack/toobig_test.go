@@ -28,11 +28,11 @@ func tooBigFor(addr netip.Addr, mtu uint32, quote []byte) []byte {
 	return icmpPacket(router, addr, typeTooBig, 0, mtu, quote[:min(len(quote), maxQuote)])
 }
 
-// largestFrame returns the largest of the packets sent from a, as they are on
-// the link.
+// largestFrame returns the last of the largest packets sent from a, and how
+// large it is on the link.
 func (p *pair) largestFrame() (packet []byte, size int) {
 	for _, f := range p.ab.logged() {
-		if n := f.size(); n > size {
+		if n := f.size(); n >= size {
 			packet, size = f.packet(), n
 		}
 	}
@@ -99,10 +99,14 @@ func TestTooBigTCP(t *testing.T) {
 		if full > 1500 || full < 1450 {
 			t.Fatalf("packets of %d octets, want 1500 or little less", full)
 		}
-		quote, _ := p.largestFrame()
-		if gso > 0 {
-			be.PutUint16(quote[4:], uint16(full-ipv6Size))
+		// latest is the last segment, as the link sent it.
+		latest := func() []byte {
+			packet, size := p.largestFrame()
+			packet = bytes.Clone(packet[:size])
+			be.PutUint16(packet[4:], uint16(size-ipv6Size))
+			return packet
 		}
+		quote := latest()
 		fits := bytes.Clone(quote)
 		be.PutUint16(fits[4:], 1300-ipv6Size)
 		peer := ip(addrB, addrA, 64, protoTCP, quote[ipv6Size:full])
@@ -141,10 +145,7 @@ func TestTooBigTCP(t *testing.T) {
 		if got := p.send(t, client, server, 100e3); got != full {
 			t.Errorf("packets of %d octets after a fragmented Packet Too Big, want %d", got, full)
 		}
-		if gso == 0 {
-			quote, _ = p.largestFrame()
-		}
-		p.a.DeliverBytes(tooBig(1400, quote))
+		p.a.DeliverBytes(tooBig(1400, latest()))
 		if got := p.send(t, client, server, 100e3); got > 1400 || got < 1350 {
 			t.Errorf("packets of %d octets, want 1400 or little less", got)
 		}
@@ -378,6 +379,50 @@ func TestTooBigForNobody(t *testing.T) {
 	p.a.DeliverBytes(tooBigFor(linkA, 1300, toGroup))
 	if got, ok := p.a.PathMTU(group); !ok || got != 1300 {
 		t.Errorf("path MTU to a group %d, %v, want 1300", got, ok)
+	}
+}
+
+// TestTooBigEcho: Echo Replies fit their path, after a Packet Too Big about one
+// of them.
+//
+// Spec: RFC 8201, section 4, must, PMT-R02
+func TestTooBigEcho(t *testing.T) {
+	p := newPair(t)
+	p.a.JoinGroup(group)
+	ping, err := p.b.ListenPing(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ping.SetDeadline(time.Now().Add(10 * time.Second))
+	ask := func(to netip.Addr, sequence uint16) int {
+		t.Helper()
+		p.ab.forget()
+		sent := bytes.Repeat([]byte{5, 6, 7}, 500)[:1400]
+		if err := ping.Send(to, sequence, 0, sent); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, 1500)
+		if r, err := ping.Receive(got); err != nil || r.Sequence != sequence || !bytes.Equal(got[:r.N], sent) {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		_, size := p.largestFrame()
+		return size
+	}
+	for _, to := range []netip.Addr{addrA, group} {
+		if got := ask(to, 1); got != 1448 {
+			t.Errorf("reply of %d octets, want 1448", got)
+		}
+		reply, _ := p.largestFrame()
+		from, _ := netip.AddrFromSlice(reply[8:24])
+		p.a.DeliverBytes(tooBigFor(from, 1290, reply))
+		for sequence := range uint16(2) {
+			if got := ask(to, 2+sequence); got > 1290 {
+				t.Errorf("reply of %d octets, want 1290 at most", got)
+			}
+			if next, data := wantFragments(t, packetsOf(p.ab.logged()), 1290); next != protoICMPv6 || len(data) != 1408 {
+				t.Errorf("fragments of %d octets, next header %d", len(data), next)
+			}
+		}
 	}
 }
 
