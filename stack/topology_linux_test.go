@@ -1,0 +1,236 @@
+package stack_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/tapstack/tapstack/internal/netnstest"
+	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
+	"github.com/tapstack/tapstack/stack"
+	"github.com/tapstack/tapstack/tap"
+)
+
+// A stack among Linux hosts and routers: each in a namespace of its own, on
+// links that are bridges.
+
+// openOn opens a TAP that is a port of the link.
+func openOn(t *testing.T, l *netnstest.Link, cfg tap.Config) (dev *tap.Device) {
+	t.Helper()
+	l.Namespace.Do(t, func() {
+		var err error
+		if dev, err = tap.Open(cfg); err != nil {
+			t.Fatal(err)
+		}
+	})
+	l.Plug(t, cfg.Name)
+	return dev
+}
+
+// attachTo makes a Stack with one interface, tap0, on the link.
+func attachTo(t *testing.T, l *netnstest.Link, cfg stack.InterfaceConfig) (*stack.Stack, *stack.Interface) {
+	t.Helper()
+	s, i := attach(t, openOn(t, l, tap.Config{Name: "tap0"}), cfg)
+	if !cfg.NoLinkLocal {
+		if err := i.WaitAddress(t.Context(), stack.LinkLocalAddr(i.LinkAddr())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, i
+}
+
+// The Ethernet addresses of Linux nodes, and the link-local addresses that
+// Linux forms of them.
+const (
+	mac1, mac2, mac3 = "02:00:00:00:01:01", "02:00:00:00:01:02", "02:00:00:00:01:03"
+	ll1, ll2, ll3    = "fe80::ff:fe00:101", "fe80::ff:fe00:102", "fe80::ff:fe00:103"
+)
+
+// linkWith makes a link with Linux nodes, whose interfaces on it are called
+// eth0 and have mac1, mac2 and so on.
+func linkWith(t *testing.T, nodes int) (l *netnstest.Link, on []*netnstest.Namespace) {
+	t.Helper()
+	l = netnstest.NewLink(t)
+	for n := range nodes {
+		node := netnstest.NewNode(t)
+		l.Join(t, node, "eth0", fmt.Sprintf("02:00:00:00:01:%02x", n+1))
+		on = append(on, node)
+	}
+	return l, on
+}
+
+func mustAdd(t *testing.T, i *stack.Interface, addrs ...stack.AddressConfig) {
+	t.Helper()
+	for _, a := range addrs {
+		if err := i.AddAddress(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// offLink is an address that is used at once, without a prefix that is
+// on-link.
+func offLink(s string) stack.AddressConfig {
+	a := instantly(s)
+	a.OnLink = netip.Prefix{}
+	return a
+}
+
+func mustAddRoute(t *testing.T, i *stack.Interface, prefix, via string) {
+	t.Helper()
+	if err := i.AddRoute(stack.RouteConfig{Prefix: netip.MustParsePrefix(prefix), Via: netip.MustParseAddr(via)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// daemon is a program that runs in a namespace until the test ends.
+type daemon struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	output strings.Builder
+	once   sync.Once
+	config string
+}
+
+// start starts a daemon; what it says is shown if the test fails.
+func start(t *testing.T, ns *netnstest.Namespace, name string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, cmd: ns.Command(name, args...)}
+	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		d.stop()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, &d.output)
+		}
+	})
+	return d
+}
+
+// stop ends the daemon in good order.
+func (d *daemon) stop() { d.end(syscall.SIGTERM) }
+
+// kill ends it without a word.
+func (d *daemon) kill() { d.end(syscall.SIGKILL) }
+
+func (d *daemon) end(sig os.Signal) {
+	d.once.Do(func() {
+		d.cmd.Process.Signal(sig)
+		d.cmd.Wait()
+	})
+}
+
+// startRadvd starts radvd with what is in the braces of its interface eth0.
+func startRadvd(t *testing.T, ns *netnstest.Namespace, statements string) *daemon {
+	t.Helper()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "radvd.conf")
+	writeRadvdConfig(t, config, statements)
+	d := start(t, ns, "radvd", "-n", "-C", config, "-p", filepath.Join(dir, "pid"), "-m", "stderr")
+	d.config = config
+	return d
+}
+
+// says has radvd advertise something else from now on.
+func (d *daemon) says(statements string) {
+	d.t.Helper()
+	writeRadvdConfig(d.t, d.config, statements)
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func writeRadvdConfig(t *testing.T, file, statements string) {
+	t.Helper()
+	config := "interface eth0 {\nAdvSendAdvert on;\nMinRtrAdvInterval 3;\nMaxRtrAdvInterval 4;\n" + statements + "\n};\n"
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watcher keeps the events of a Stack.
+type watcher struct {
+	mu  sync.Mutex
+	all []stack.Event
+}
+
+func watch(t *testing.T, s *stack.Stack) *watcher {
+	w, sub := &watcher{}, s.Subscribe()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for e := range sub.All(ctx) {
+			w.mu.Lock()
+			w.all = append(w.all, e)
+			w.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		sub.Close()
+	})
+	return w
+}
+
+// of lists the events of a type so far.
+func (w *watcher) of(eventType stack.EventType) (found []stack.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.all {
+		if e.Type == eventType {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// states lists the states of the events of a type, one after the other.
+func (w *watcher) states(eventType stack.EventType) (all []string) {
+	for _, e := range w.of(eventType) {
+		all = append(all, e.State)
+	}
+	return all
+}
+
+// routesTo lists the routes to exactly this prefix.
+func routesTo(i *stack.Interface, prefix string) (found []rib.Route) {
+	for _, r := range i.Routes() {
+		if r.Prefix == netip.MustParsePrefix(prefix) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// routerOf returns what a router advertises.
+func routerOf(i *stack.Interface, addr string) (nd.RouterInfo, bool) {
+	for _, r := range i.Routers() {
+		if r.Addr == netip.MustParseAddr(addr) {
+			return r, true
+		}
+	}
+	return nd.RouterInfo{}, false
+}
+
+// addressIn returns the interface's one address in a prefix.
+func addressIn(i *stack.Interface, prefix string) (stack.Address, bool) {
+	p := netip.MustParsePrefix(prefix)
+	for _, a := range i.Addresses() {
+		if p.Contains(a.Prefix.Addr()) {
+			return a, true
+		}
+	}
+	return stack.Address{}, false
+}
