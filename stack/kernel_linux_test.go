@@ -181,7 +181,8 @@ type captured struct {
 	at       time.Time
 	eth      *layers.Ethernet
 	ip       *layers.IPv6
-	icmpType uint8  // 0: no ICMPv6
+	icmpType uint8 // 0: no ICMPv6
+	code     uint8
 	payload  []byte // behind the ICMPv6 header's four octets
 }
 
@@ -210,7 +211,7 @@ func readCapture(t *testing.T, file string) (packets []captured) {
 		c.eth, _ = p.LinkLayer().(*layers.Ethernet)
 		c.ip, _ = p.NetworkLayer().(*layers.IPv6)
 		if icmp, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok {
-			c.icmpType, c.payload = icmp.TypeCode.Type(), icmp.Payload
+			c.icmpType, c.code, c.payload = icmp.TypeCode.Type(), icmp.TypeCode.Code(), icmp.Payload
 		}
 		if c.eth != nil && c.ip != nil {
 			packets = append(packets, c)

@@ -3,6 +3,8 @@ package stack_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -11,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tapstack/tapstack/internal/netnstest"
 	"github.com/tapstack/tapstack/nd"
@@ -233,4 +236,86 @@ func addressIn(i *stack.Interface, prefix string) (stack.Address, bool) {
 		}
 	}
 	return stack.Address{}, false
+}
+
+// routed is a stack on a link with Linux routers, behind which there are a
+// second link and a Linux host on that:
+//
+//	stack 2001:db8:a::5 ── a ── 2001:db8:a::n router n 2001:db8:b::n ── b ── 2001:db8:b::9 host
+//
+// On link a, router 1 is mac1 and ll1, and so on. The host sends everything to
+// the last router; the stack knows no router yet.
+type routed struct {
+	a, b    *netnstest.Link
+	routers []*netnstest.Namespace
+	host    *netnstest.Namespace
+	s       *stack.Stack
+	i       *stack.Interface
+}
+
+var routedHost = netip.MustParseAddr("2001:db8:b::9")
+
+func newRouted(t *testing.T, cfg stack.InterfaceConfig, routers int) *routed {
+	t.Helper()
+	netnstest.Require(t, "sysctl", "tcpdump")
+	r := &routed{b: netnstest.NewLink(t), host: netnstest.NewNode(t)}
+	r.a, r.routers = linkWith(t, routers)
+	for n, router := range r.routers {
+		router.Forward(t)
+		router.AddAddress(t, "eth0", fmt.Sprintf("2001:db8:a::%d/64", n+1))
+		r.b.Join(t, router, "eth1", fmt.Sprintf("02:00:00:00:02:%02x", n+1))
+		router.AddAddress(t, "eth1", fmt.Sprintf("2001:db8:b::%d/64", n+1))
+	}
+	r.b.Join(t, r.host, "eth0", "02:00:00:00:02:09")
+	r.host.AddAddress(t, "eth0", "2001:db8:b::9/64")
+	r.host.Run(t, "ip", "-6", "route", "add", "default", "via", fmt.Sprintf("2001:db8:b::%d", routers))
+	r.s, r.i = attachTo(t, r.a, cfg)
+	mustAdd(t, r.i, instantly("2001:db8:a::5/64"))
+	return r
+}
+
+func (r *routed) ownLinkLocal() netip.Addr { return stack.LinkLocalAddr(r.i.LinkAddr()) }
+
+// dialEcho connects the stack to the host's echo server for TCP or UDP.
+func (r *routed) dialEcho(t *testing.T, network string) net.Conn {
+	t.Helper()
+	const address = "[2001:db8:b::9]:7"
+	r.host.Do(t, func() {
+		if network == "udp" {
+			u, err := net.ListenPacket("udp6", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { u.Close() })
+			go echoPackets(u)
+			return
+		}
+		l, err := net.Listen("tcp6", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+				go func() {
+					io.Copy(c, c)
+					c.Close()
+				}()
+			}
+		}()
+	})
+	c, err := r.s.DialContext(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute))
+	return c
+}
+
+func echoPackets(c net.PacketConn) {
+	b := make([]byte, 1<<16)
+	for n, from, err := c.ReadFrom(b); err == nil; n, from, err = c.ReadFrom(b) {
+		c.WriteTo(b[:n], from)
+	}
 }
