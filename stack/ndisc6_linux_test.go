@@ -48,7 +48,6 @@ func TestNdisc6AsksForOurAddresses(t *testing.T) {
 		t.Helper()
 		out, err := nodes[0].Command("ndisc6", "-q", "-n", "-m", "-r", "1", "-w", "2000", addr, "eth0").CombinedOutput()
 		for line := range strings.Lines(string(out)) {
-			t.Log(line)
 			answers = append(answers, strings.ToLower(strings.TrimSpace(line)))
 		}
 		if noAnswer := (*exec.ExitError)(nil); err != nil && !errors.As(err, &noAnswer) {
