@@ -181,9 +181,10 @@ func TestOtherErrorsReachThePing(t *testing.T) {
 		_, err = p.Ping(ctx, netip.MustParseAddr(dst), 1, nil)
 		return err
 	}
+	linkLocal, _ := addressIn(r.i, "fe80::/64")
 	wire := capture(t, r.a.Namespace, "tap0")
 	r.soon(t, wire, "a ping from a link-local address", 2, syscall.EHOSTUNREACH, func() error {
-		return pingFrom(r.ownLinkLocal(), "2001:db8:b::9")
+		return pingFrom(linkLocal.Prefix.Addr(), "2001:db8:b::9")
 	})
 	if err := pingFrom(netip.Addr{}, "2001:db8:c7::1"); !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Errorf("a ping into a loop: %v", err)

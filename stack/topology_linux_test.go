@@ -43,9 +43,10 @@ func attachTo(t *testing.T, l *netnstest.Link, cfg stack.InterfaceConfig) (*stac
 	t.Helper()
 	s, i := attach(t, openOn(t, l, tap.Config{Name: "tap0"}), cfg)
 	if !cfg.NoLinkLocal {
-		if err := i.WaitAddress(t.Context(), stack.LinkLocalAddr(i.LinkAddr())); err != nil {
-			t.Fatal(err)
-		}
+		waitFor(t, "the link-local address", func() bool {
+			a, ok := addressIn(i, "fe80::/64")
+			return ok && a.State == stack.Preferred
+		})
 	}
 	return s, i
 }
@@ -227,11 +228,12 @@ func routerOf(i *stack.Interface, addr string) (nd.RouterInfo, bool) {
 	return nd.RouterInfo{}, false
 }
 
-// addressIn returns the interface's one address in a prefix.
+// addressIn returns the interface's one address in a prefix that is no
+// temporary one.
 func addressIn(i *stack.Interface, prefix string) (stack.Address, bool) {
 	p := netip.MustParsePrefix(prefix)
 	for _, a := range i.Addresses() {
-		if p.Contains(a.Prefix.Addr()) {
+		if p.Contains(a.Prefix.Addr()) && a.Origin != stack.OriginTemporary {
 			return a, true
 		}
 	}
@@ -273,8 +275,6 @@ func newRouted(t *testing.T, cfg stack.InterfaceConfig, routers int) *routed {
 	mustAdd(t, r.i, instantly("2001:db8:a::5/64"))
 	return r
 }
-
-func (r *routed) ownLinkLocal() netip.Addr { return stack.LinkLocalAddr(r.i.LinkAddr()) }
 
 // dialEcho connects the stack to the host's echo server for TCP or UDP.
 func (r *routed) dialEcho(t *testing.T, network string) net.Conn {
