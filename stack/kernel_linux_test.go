@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,16 +83,23 @@ func (k *kernelNode) kernelHas(prefix string) {
 // pings fails unless the kernel's address answers us.
 func (k *kernelNode) pings(dst netip.Addr, when string) {
 	k.t.Helper()
-	p, err := k.i.NewPinger(netip.Addr{})
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	defer p.Close()
-	ctx, cancel := context.WithTimeout(k.t.Context(), 5*time.Second)
-	defer cancel()
-	if _, err := p.Ping(ctx, dst, 1, []byte("data")); err != nil {
+	if err := ping(k.t, k.i, dst, []byte("data")); err != nil {
 		k.t.Errorf("%s: pinging %v: %v", when, dst, err)
 	}
+}
+
+// ping waits for the answer to one Echo Request.
+func ping(t *testing.T, i *stack.Interface, dst netip.Addr, data []byte) error {
+	t.Helper()
+	p, err := i.NewPinger(netip.Addr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = p.Ping(ctx, dst, 1, data)
+	return err
 }
 
 // isPinged fails unless we answer the kernel.
@@ -105,36 +114,66 @@ func (k *kernelNode) views() string {
 	return fmt.Sprint(k.i.Addresses(), "\n", k.i.Routes(), "\n", k.i.Groups())
 }
 
-// capture runs tcpdump on the kernel's side until stop is called, which
-// returns the packets.
+// capture runs tcpdump on the kernel's side.
 func (k *kernelNode) capture() (stop func() []captured) {
 	k.t.Helper()
-	file := filepath.Join(k.t.TempDir(), "wire.pcap")
-	cmd := k.ns.Command("tcpdump", "-i", "tap0", "-U", "-s", "0", "-B", "4096", "--immediate-mode", "-w", file, "ip6")
+	return capture(k.t, k.ns, "tap0").stop
+}
+
+// sniffer is a tcpdump that runs.
+type sniffer struct {
+	t     *testing.T
+	file  string
+	cmd   *exec.Cmd
+	lines *bufio.Reader
+}
+
+// capture runs tcpdump on an interface of a namespace.
+func capture(t *testing.T, ns *netnstest.Namespace, name string) *sniffer {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "wire.pcap")
+	cmd := ns.Command("tcpdump", "-i", name, "-U", "-s", "0", "-B", "4096", "--immediate-mode", "-w", file, "ip6")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		k.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		k.t.Fatalf("tcpdump is needed for this test: %v", err)
+		t.Fatalf("tcpdump is needed for this test: %v", err)
 	}
+	t.Cleanup(func() { // if the test ends before stop
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
 	lines := bufio.NewReader(stderr)
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			k.t.Fatalf("tcpdump: %v", err)
+			t.Fatalf("tcpdump: %v", err)
 		}
 		if strings.Contains(line, "listening on") {
 			break
 		}
 	}
-	return func() []captured {
-		k.t.Helper()
-		cmd.Process.Signal(os.Interrupt)
-		io.Copy(io.Discard, lines)
-		cmd.Wait()
-		return readCapture(k.t, file)
-	}
+	return &sniffer{t, file, cmd, lines}
+}
+
+// stop ends the capture and returns the packets. The last ones may be missing.
+func (s *sniffer) stop() []captured {
+	s.t.Helper()
+	s.cmd.Process.Signal(os.Interrupt)
+	io.Copy(io.Discard, s.lines)
+	s.cmd.Wait()
+	return readCapture(s.t, s.file)
+}
+
+// await returns the packets so far that match, as soon as there is one.
+func (s *sniffer) await(what string, match func(captured) bool) (found []captured) {
+	s.t.Helper()
+	waitFor(s.t, what+" on the wire", func() bool {
+		found = slices.DeleteFunc(readCapture(s.t, s.file), func(c captured) bool { return !match(c) })
+		return len(found) > 0
+	})
+	return found
 }
 
 // captured is one packet, decoded by gopacket and not by us.
@@ -142,7 +181,8 @@ type captured struct {
 	at       time.Time
 	eth      *layers.Ethernet
 	ip       *layers.IPv6
-	icmpType uint8  // 0: no ICMPv6
+	icmpType uint8 // 0: no ICMPv6
+	code     uint8
 	payload  []byte // behind the ICMPv6 header's four octets
 }
 
@@ -153,19 +193,25 @@ func readCapture(t *testing.T, file string) (packets []captured) {
 		t.Fatal(err)
 	}
 	const fileHeader, recordHeader = 24, 16
+	if len(data) == 0 {
+		return nil // nothing is written yet
+	}
 	if len(data) < fileHeader || binary.NativeEndian.Uint32(data) != 0xa1b2c3d4 {
 		t.Fatal("not a pcap file")
 	}
 	for data = data[fileHeader:]; len(data) >= recordHeader; {
 		seconds, micros := binary.NativeEndian.Uint32(data), binary.NativeEndian.Uint32(data[4:])
 		n := int(binary.NativeEndian.Uint32(data[8:]))
+		if len(data) < recordHeader+n {
+			break // not all is written yet
+		}
 		p := gopacket.NewPacket(data[recordHeader:recordHeader+n], layers.LayerTypeEthernet, gopacket.Default)
 		data = data[recordHeader+n:]
 		c := captured{at: time.Unix(int64(seconds), int64(micros)*1000)}
 		c.eth, _ = p.LinkLayer().(*layers.Ethernet)
 		c.ip, _ = p.NetworkLayer().(*layers.IPv6)
 		if icmp, ok := p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok {
-			c.icmpType, c.payload = icmp.TypeCode.Type(), icmp.Payload
+			c.icmpType, c.code, c.payload = icmp.TypeCode.Type(), icmp.TypeCode.Code(), icmp.Payload
 		}
 		if c.eth != nil && c.ip != nil {
 			packets = append(packets, c)
@@ -553,7 +599,7 @@ func TestPacketTooBigOf1000ChangesNothing(t *testing.T) {
 // waitFor polls a condition that another goroutine brings about.
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -1,6 +1,6 @@
-// Package netnstest gives a test a network namespace of its own, so that a
-// test with real TAP devices and the real kernel as the peer leaves nothing
-// behind on the host.
+// Package netnstest gives a test network namespaces of its own, and Ethernet
+// links between them, so that a test with real TAP devices and the real kernel
+// as the peer leaves nothing behind on the host.
 //
 //	func TestSomething(t *testing.T) {
 //		netnstest.Require(t)

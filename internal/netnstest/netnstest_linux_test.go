@@ -69,3 +69,24 @@ func threadNamespace(t *testing.T) string {
 	}
 	return s
 }
+
+// A port that is taken from the link says nothing to its owner, whose
+// interface stays up.
+func TestLink_NodesReachEachOtherUntilAPortIsTaken(t *testing.T) {
+	netnstest.Require(t, "ping", "sysctl")
+	l, a, b := netnstest.NewLink(t), netnstest.NewNode(t), netnstest.NewNode(t)
+	l.Join(t, a, "eth0", "02:00:00:00:00:0a")
+	l.Join(t, b, "eth0", "02:00:00:00:00:0b")
+	a.AddAddress(t, "eth0", "2001:db8::a/64")
+	b.AddAddress(t, "eth0", "2001:db8::b/64")
+	a.Run(t, "ping", "-6", "-n", "-c", "1", "-W", "10", "2001:db8::b")
+	l.SetPort(t, b, "eth0", false)
+	if out, err := a.Command("ping", "-6", "-n", "-c", "1", "-W", "1", "2001:db8::b").CombinedOutput(); err == nil {
+		t.Errorf("a node whose port is taken answers:\n%s", out)
+	}
+	if out := b.Run(t, "ip", "link", "show", "eth0"); !strings.Contains(out, "LOWER_UP") {
+		t.Errorf("its interface knows:\n%s", out)
+	}
+	l.SetPort(t, b, "eth0", true)
+	a.Run(t, "ping", "-6", "-n", "-c", "1", "-W", "10", "2001:db8::b")
+}
