@@ -272,7 +272,7 @@ func TestDRS_R09_Figure3(t *testing.T) {
 	}
 }
 
-// Spec: RFC 6724, section 5, SHOULD, SAS-R09
+// Spec: RFC 8028, section 3.3, SHOULD, SAS-R09
 //
 // Rule 5.5, between its neighbors: rule 3 comes before, 6, 7 and 8 after.
 func TestSAS_R09_PrefixOfTheNextHop(t *testing.T) {

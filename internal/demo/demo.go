@@ -62,8 +62,15 @@ link, which is in the memory of this process.`, alice, bob)
 	return s.tell(ctx)
 }
 
-// attach makes a host with one interface.
+// attach makes a host with one interface, whose link-local address is the same
+// each time that the story is told, and which says nothing that is not part of
+// it.
 func attach(name string, link stack.Link, cfg stack.InterfaceConfig) (i *stack.Interface, stop func() error, err error) {
+	for knob, value := range map[string]string{"iid": "eui64", "gratuitous_na": "off"} {
+		if err := cfg.Profile.Set(knob, value); err != nil {
+			return nil, nil, errors.Join(err, link.Close())
+		}
+	}
 	stk, err := stack.New(stack.Config{})
 	if err != nil {
 		return nil, nil, errors.Join(err, link.Close())

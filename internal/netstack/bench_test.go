@@ -131,7 +131,7 @@ func BenchmarkOutput(b *testing.B) {
 // BenchmarkProgress is what hints cost: at an event of gVisor and at an
 // acknowledgment, when nobody wants them, and when this one was given.
 func BenchmarkProgress(b *testing.B) {
-	p := newPair(b, func(c *Config) { c.Progress = func([16]byte) {} })
+	p := newPair(b, func(c *Config) { c.Progress = func(_, _ [16]byte, _ uint32) {} })
 	client, server := p.connect(b, addrA, addrB)
 	exchange(b, client, server)
 	var ack []byte
