@@ -149,8 +149,25 @@ func TestTooBigTCP(t *testing.T) {
 		if got := p.send(t, client, server, 100e3); got > 1400 || got < 1350 {
 			t.Errorf("packets of %d octets, want 1400 or little less", got)
 		}
-		if got := p.a.Counters().InTooBigs; got != 1 {
-			t.Errorf("%d obeyed, want 1", got)
+		if got := p.a.Counters(); got.InTooBigs != 1 || got.OutSegmentsTooBig != 0 {
+			t.Errorf("%d obeyed, want 1; %d segments were too big", got.InTooBigs, got.OutSegmentsTooBig)
+		}
+		p.a.FlushPathMTUs()
+		if got := p.send(t, client, server, 100e3); got > 1400 {
+			t.Errorf("a connection that was told sends %d octets", got)
+		}
+	}
+}
+
+// TestMustHear: gVisor is told of each decrease once.
+func TestMustHear(t *testing.T) {
+	var c TCPConn
+	for _, test := range []struct {
+		mtu  uint32
+		want bool
+	}{{1400, true}, {1400, false}, {1450, false}, {1300, true}, {1300, false}, {1400, false}} {
+		if got := c.mustHear(test.mtu); got != test.want {
+			t.Errorf("MTU %d: %v, want %v", test.mtu, got, test.want)
 		}
 	}
 }
