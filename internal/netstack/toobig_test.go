@@ -521,29 +521,34 @@ func TestTooBigEveryUser(t *testing.T) {
 	p := newPair(t)
 	one, oneB := p.connect(t, addrA, addrB)
 	two, twoB := p.connect(t, addrA2, addrB)
+	three, threeB := p.connect(t, addrA2, addrB)
 	if got := p.send(t, two, twoB, 50e3); got < 1450 {
 		t.Fatalf("packets of %d octets", got)
 	}
+	p.send(t, three, threeB, 50e3)
 	theirs, _ := p.largestFrame()
 	p.send(t, one, oneB, 50e3)
 	ours, _ := p.largestFrame()
 	p.a.DeliverBytes(tooBig(1300, ours))
+	p.a.DeliverBytes(tooBigFor(addrA2, 1300, theirs)) // says nothing new
+	if got := p.a.Counters().InTooBigs; got != 2 {
+		t.Errorf("%d counted, want 2", got)
+	}
+	if got := p.a.PathMTUs(); len(got) != 1 || got[0].MTU != 1300 || got[0].Dst != addrB {
+		t.Errorf("estimates %+v", got)
+	}
 	if got := p.send(t, two, twoB, 50e3); got > 1300 {
 		t.Errorf("another connection sends %d octets", got)
+	}
+	before := p.a.Counters().OutSegmentsTooBig
+	if got := p.send(t, three, threeB, 50e3); got > 1300 || p.a.Counters().OutSegmentsTooBig != before {
+		t.Errorf("one that was told sends %d octets", got)
 	}
 	u := dialUDP(t, p.a, port(addrB, 9))
 	p.ab.forget()
 	u.Write(make([]byte, 1452))
 	if _, size := p.largestFrame(); size > 1300 {
 		t.Errorf("UDP sends %d octets", size)
-	}
-	before := p.a.Counters().InTooBigs
-	p.a.DeliverBytes(tooBigFor(addrA2, 1300, theirs)) // says nothing new
-	if got := p.a.Counters().InTooBigs - before; got != 1 {
-		t.Errorf("%d counted, want 1", got)
-	}
-	if got := p.a.PathMTUs(); len(got) != 1 || got[0].MTU != 1300 || got[0].Dst != addrB {
-		t.Errorf("estimates %+v", got)
 	}
 }
 
