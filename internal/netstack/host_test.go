@@ -382,6 +382,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// Spec: RFC 8200, section 5, must, FRG-R07
 func TestNewRefuses(t *testing.T) {
 	output := func(*Packet) error { return nil }
 	source := func(netip.Addr) (netip.Addr, error) { return addrA, nil }
@@ -392,6 +393,8 @@ func TestNewRefuses(t *testing.T) {
 		{MTU: 1279, Output: output, Source: source},
 		{MTU: 1 << 17, Output: output, Source: source},
 		{MTU: 9000, GSOMaxSize: 8999, Output: output, Source: source},
+		{MTU: 1500, MaxPathMTUs: -1, Output: output, Source: source},
+		{MTU: 1500, PathMTULifetime: 299 * time.Second, Output: output, Source: source},
 	} {
 		if h, err := New(cfg); err == nil {
 			t.Errorf("New(%+v) succeeds", cfg)

@@ -95,6 +95,14 @@ func TestProgress(t *testing.T) {
 	}
 	check("a handshake from the peer", 1)
 
+	p.a.WantProgress(10)
+	_, reset := p.connect(t, addrA, addrB)
+	check("another handshake", 1)
+	p.a.WantProgress(11)
+	reset.SetLinger(0)
+	reset.Close()
+	check("a reset", 0)
+
 	p.a.WantProgress(5)
 	p.ba.setFilter(func(wireFrame) bool { return false })
 	if _, err := client.Write([]byte("hello")); err != nil {
@@ -175,6 +183,11 @@ func TestProgressForged(t *testing.T) {
 	p.a.DeliverBytes(ack)
 	if got.n.Load() != 1 {
 		t.Error("the acknowledgment proves nothing")
+	}
+	p.a.WantProgress(p.a.wantProgress.Load() + 1)
+	p.a.DeliverBytes(ack)
+	if got.n.Load() != 1 {
+		t.Error("it proves something later too")
 	}
 }
 

@@ -231,8 +231,8 @@ func TestTCPReset(t *testing.T) {
 func TestTCPWriteDeadline(t *testing.T) {
 	p := newPair(t)
 	client, server := p.connect(t, addrA, addrB)
+	sent := make([]byte, 64<<20) // before the time runs
 	client.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	sent := make([]byte, 64<<20)
 	n, err := client.Write(sent)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n >= len(sent) {
 		t.Errorf("wrote %d, %v", n, err)

@@ -149,8 +149,25 @@ func TestTooBigTCP(t *testing.T) {
 		if got := p.send(t, client, server, 100e3); got > 1400 || got < 1350 {
 			t.Errorf("packets of %d octets, want 1400 or little less", got)
 		}
-		if got := p.a.Counters().InTooBigs; got != 1 {
-			t.Errorf("%d obeyed, want 1", got)
+		if got := p.a.Counters(); got.InTooBigs != 1 || got.OutSegmentsTooBig != 0 {
+			t.Errorf("%d obeyed, want 1; %d segments were too big", got.InTooBigs, got.OutSegmentsTooBig)
+		}
+		p.a.FlushPathMTUs()
+		if got := p.send(t, client, server, 100e3); got > 1400 {
+			t.Errorf("a connection that was told sends %d octets", got)
+		}
+	}
+}
+
+// TestMustHear: gVisor is told of each decrease once.
+func TestMustHear(t *testing.T) {
+	var c TCPConn
+	for _, test := range []struct {
+		mtu  uint32
+		want bool
+	}{{1400, true}, {1400, false}, {1450, false}, {1300, true}, {1300, false}, {1400, false}} {
+		if got := c.mustHear(test.mtu); got != test.want {
+			t.Errorf("MTU %d: %v, want %v", test.mtu, got, test.want)
 		}
 	}
 }
@@ -501,29 +518,34 @@ func TestTooBigEveryUser(t *testing.T) {
 	p := newPair(t)
 	one, oneB := p.connect(t, addrA, addrB)
 	two, twoB := p.connect(t, addrA2, addrB)
+	three, threeB := p.connect(t, addrA2, addrB)
 	if got := p.send(t, two, twoB, 50e3); got < 1450 {
 		t.Fatalf("packets of %d octets", got)
 	}
+	p.send(t, three, threeB, 50e3)
 	theirs, _ := p.largestFrame()
 	p.send(t, one, oneB, 50e3)
 	ours, _ := p.largestFrame()
 	p.a.DeliverBytes(tooBig(1300, ours))
+	p.a.DeliverBytes(tooBigFor(addrA2, 1300, theirs)) // says nothing new
+	if got := p.a.Counters().InTooBigs; got != 2 {
+		t.Errorf("%d counted, want 2", got)
+	}
+	if got := p.a.PathMTUs(); len(got) != 1 || got[0].MTU != 1300 || got[0].Dst != addrB {
+		t.Errorf("estimates %+v", got)
+	}
 	if got := p.send(t, two, twoB, 50e3); got > 1300 {
 		t.Errorf("another connection sends %d octets", got)
+	}
+	before := p.a.Counters().OutSegmentsTooBig
+	if got := p.send(t, three, threeB, 50e3); got > 1300 || p.a.Counters().OutSegmentsTooBig != before {
+		t.Errorf("one that was told sends %d octets", got)
 	}
 	u := dialUDP(t, p.a, port(addrB, 9))
 	p.ab.forget()
 	u.Write(make([]byte, 1452))
 	if _, size := p.largestFrame(); size > 1300 {
 		t.Errorf("UDP sends %d octets", size)
-	}
-	before := p.a.Counters().InTooBigs
-	p.a.DeliverBytes(tooBigFor(addrA2, 1300, theirs)) // says nothing new
-	if got := p.a.Counters().InTooBigs - before; got != 1 {
-		t.Errorf("%d counted, want 1", got)
-	}
-	if got := p.a.PathMTUs(); len(got) != 1 || got[0].MTU != 1300 || got[0].Dst != addrB {
-		t.Errorf("estimates %+v", got)
 	}
 }
 
