@@ -9,15 +9,14 @@ import (
 // choice is what the choice among the routes of a prefix depends on, apart
 // from the flow.
 type choice struct {
-	s   *Snapshot
-	dst [16]byte
+	s *Snapshot
 	// announcing says that it matters which router announced a prefix of src.
 	announcing bool
 	src        bits128
 }
 
-func (s *Snapshot) choice(src, dst [16]byte) choice {
-	return choice{s: s, dst: dst, announcing: s.announcers != nil && src != [16]byte{}, src: bitsFrom(src)}
+func (s *Snapshot) choice(src [16]byte) choice {
+	return choice{s: s, announcing: s.announcers != nil && src != [16]byte{}, src: bitsFrom(src)}
 }
 
 // place orders the routes of one prefix for a host of type C: the highest is
@@ -91,7 +90,7 @@ func (c choice) pick(ms members, hash uint64, working bool) *member {
 // oldest, so that they are tried one after the other (RFC 4861, section 6.3.6,
 // (2)).
 func (s *Snapshot) detour(m *member, ms members, src, dst [16]byte, flow uint32) Hop {
-	c := s.choice(src, dst)
+	c := s.choice(src)
 	for l := ms; len(l) > 0; l = s.shorter(dst, l) {
 		// The other half of the hash: the first half chose m.
 		if working := c.pick(l, hash(dst, flow)&0xffff_ffff, true); working != nil {
@@ -136,7 +135,7 @@ func (s *Snapshot) Skipped(src, dst [16]byte, flow uint32) []netip.Addr {
 	if !hop.HasSkipped {
 		return nil
 	}
-	c := s.choice(src, dst)
+	c := s.choice(src)
 	skipped := []netip.Addr{netip.AddrFrom16(hop.Skipped)}
 	for l := s.find(dst); len(l) > 0; l = s.shorter(dst, l) {
 		top, n := c.best(l, true)
@@ -156,7 +155,7 @@ func (s *Snapshot) Skipped(src, dst [16]byte, flow uint32) []netip.Addr {
 // shared reports whether router is among those that flows from src to dst are
 // shared by; ms are the routes of the longest prefix.
 func (s *Snapshot) shared(ms members, src, dst, router [16]byte) bool {
-	c := s.choice(src, dst)
+	c := s.choice(src)
 	for l := ms; len(l) > 0; l = s.shorter(dst, l) {
 		top, n := c.best(l, true)
 		if n == 0 {

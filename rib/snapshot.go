@@ -74,7 +74,7 @@ func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (Hop, bool) {
 	case s.typeA:
 		m = s.stick(ms)
 	default:
-		m = s.choice(src, dst).pick(ms, hash(dst, flow)>>32, false)
+		m = s.choice(src).pick(ms, hash(dst, flow)>>32, false)
 	}
 	if !s.typeA && s.failed(m) {
 		return s.detour(m, ms, src, dst, flow), true
