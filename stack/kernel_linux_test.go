@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,6 +125,8 @@ type sniffer struct {
 	file  string
 	cmd   *exec.Cmd
 	lines *bufio.Reader
+	read  int // octets of the file
+	seen  []captured
 }
 
 // capture runs tcpdump on an interface of a namespace.
@@ -154,7 +155,7 @@ func capture(t *testing.T, ns *netnstest.Namespace, name string) *sniffer {
 			break
 		}
 	}
-	return &sniffer{t, file, cmd, lines}
+	return &sniffer{t: t, file: file, cmd: cmd, lines: lines}
 }
 
 // stop ends the capture and returns the packets. The last ones may be missing.
@@ -163,14 +164,19 @@ func (s *sniffer) stop() []captured {
 	s.cmd.Process.Signal(os.Interrupt)
 	io.Copy(io.Discard, s.lines)
 	s.cmd.Wait()
-	return readCapture(s.t, s.file)
+	return s.packets()
 }
 
 // await returns the packets so far that match, as soon as there is one.
 func (s *sniffer) await(what string, match func(captured) bool) (found []captured) {
 	s.t.Helper()
 	waitFor(s.t, what+" on the wire", func() bool {
-		found = slices.DeleteFunc(readCapture(s.t, s.file), func(c captured) bool { return !match(c) })
+		found = nil
+		for _, c := range s.packets() {
+			if match(c) {
+				found = append(found, c)
+			}
+		}
 		return len(found) > 0
 	})
 	return found
@@ -186,26 +192,32 @@ type captured struct {
 	payload  []byte // behind the ICMPv6 header's four octets
 }
 
-// readCapture reads a pcap file in the machine's byte order with microseconds.
-func readCapture(t *testing.T, file string) (packets []captured) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+// packets returns those so far. The file is pcap in the machine's byte order
+// with microseconds.
+func (s *sniffer) packets() []captured {
+	s.t.Helper()
 	const fileHeader, recordHeader = 24, 16
-	if len(data) == 0 {
-		return nil // nothing is written yet
+	data, err := os.ReadFile(s.file)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	if len(data) < fileHeader || binary.NativeEndian.Uint32(data) != 0xa1b2c3d4 {
-		t.Fatal("not a pcap file")
+	if s.read == 0 {
+		if len(data) < fileHeader {
+			return nil // nothing is written yet
+		}
+		if binary.NativeEndian.Uint32(data) != 0xa1b2c3d4 {
+			s.t.Fatal("not a pcap file")
+		}
+		s.read = fileHeader
 	}
-	for data = data[fileHeader:]; len(data) >= recordHeader; {
+	for data = data[s.read:]; len(data) >= recordHeader; {
 		seconds, micros := binary.NativeEndian.Uint32(data), binary.NativeEndian.Uint32(data[4:])
 		n := int(binary.NativeEndian.Uint32(data[8:]))
 		if len(data) < recordHeader+n {
 			break // not all is written yet
 		}
 		p := gopacket.NewPacket(data[recordHeader:recordHeader+n], layers.LayerTypeEthernet, gopacket.Default)
+		s.read += recordHeader + n
 		data = data[recordHeader+n:]
 		c := captured{at: time.Unix(int64(seconds), int64(micros)*1000)}
 		c.eth, _ = p.LinkLayer().(*layers.Ethernet)
@@ -214,10 +226,10 @@ func readCapture(t *testing.T, file string) (packets []captured) {
 			c.icmpType, c.code, c.payload = icmp.TypeCode.Type(), icmp.TypeCode.Code(), icmp.Payload
 		}
 		if c.eth != nil && c.ip != nil {
-			packets = append(packets, c)
+			s.seen = append(s.seen, c)
 		}
 	}
-	return packets
+	return s.seen
 }
 
 func (c captured) is(from nd.LinkAddr, icmpType uint8) bool {

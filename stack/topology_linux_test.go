@@ -41,7 +41,13 @@ func openOn(t *testing.T, l *netnstest.Link, cfg tap.Config) (dev *tap.Device) {
 // attachTo makes a Stack with one interface, tap0, on the link.
 func attachTo(t *testing.T, l *netnstest.Link, cfg stack.InterfaceConfig) (*stack.Stack, *stack.Interface) {
 	t.Helper()
-	s, i := attach(t, openOn(t, l, tap.Config{Name: "tap0"}), cfg)
+	return attachBy(t, tap.Config{Name: "tap0"}, l, cfg)
+}
+
+// attachBy is attachTo with a TAP of this kind.
+func attachBy(t *testing.T, device tap.Config, l *netnstest.Link, cfg stack.InterfaceConfig) (*stack.Stack, *stack.Interface) {
+	t.Helper()
+	s, i := attach(t, openOn(t, l, device), cfg)
 	if !cfg.NoLinkLocal {
 		waitFor(t, "the link-local address", func() bool {
 			a, ok := addressIn(i, "fe80::/64")
@@ -259,6 +265,12 @@ var routedHost = netip.MustParseAddr("2001:db8:b::9")
 
 func newRouted(t *testing.T, cfg stack.InterfaceConfig, routers int) *routed {
 	t.Helper()
+	return newRoutedBy(t, tap.Config{Name: "tap0"}, cfg, routers)
+}
+
+// newRoutedBy is newRouted with a TAP of this kind.
+func newRoutedBy(t *testing.T, device tap.Config, cfg stack.InterfaceConfig, routers int) *routed {
+	t.Helper()
 	netnstest.Require(t, "sysctl", "tcpdump")
 	r := &routed{b: netnstest.NewLink(t), host: netnstest.NewNode(t)}
 	r.a, r.routers = linkWith(t, routers)
@@ -271,7 +283,7 @@ func newRouted(t *testing.T, cfg stack.InterfaceConfig, routers int) *routed {
 	r.b.Join(t, r.host, "eth0", "02:00:00:00:02:09")
 	r.host.AddAddress(t, "eth0", "2001:db8:b::9/64")
 	r.host.Run(t, "ip", "-6", "route", "add", "default", "via", fmt.Sprintf("2001:db8:b::%d", routers))
-	r.s, r.i = attachTo(t, r.a, cfg)
+	r.s, r.i = attachBy(t, device, r.a, cfg)
 	mustAdd(t, r.i, instantly("2001:db8:a::5/64"))
 	return r
 }
@@ -279,8 +291,14 @@ func newRouted(t *testing.T, cfg stack.InterfaceConfig, routers int) *routed {
 // dialEcho connects the stack to the host's echo server for TCP or UDP.
 func (r *routed) dialEcho(t *testing.T, network string) net.Conn {
 	t.Helper()
-	const address = "[2001:db8:b::9]:7"
-	r.host.Do(t, func() {
+	return dialEcho(t, r.s, r.host, network, "[2001:db8:b::9]:7")
+}
+
+// dialEcho starts an echo server for TCP or UDP in a namespace, and connects a
+// stack to it.
+func dialEcho(t *testing.T, s *stack.Stack, ns *netnstest.Namespace, network, address string) net.Conn {
+	t.Helper()
+	ns.Do(t, func() {
 		if network == "udp" {
 			u, err := net.ListenPacket("udp6", address)
 			if err != nil {
@@ -304,7 +322,7 @@ func (r *routed) dialEcho(t *testing.T, network string) net.Conn {
 			}
 		}()
 	})
-	c, err := r.s.DialContext(t.Context(), network, address)
+	c, err := s.DialContext(t.Context(), network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
