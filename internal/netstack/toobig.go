@@ -65,11 +65,9 @@ func (h *Host) obeyTooBig(local [16]byte, mtu uint32, quote []byte) bool {
 			h.tellMTU(key, int(mtu))
 		}
 	case *UDPConn:
-		// The user of an unconnected socket has other peers to write to, and
-		// the next datagram to this one is cut to fit.
-		if o.remote.IsValid() {
-			o.fail(key, syscall.EMSGSIZE, true)
-		}
+		// RFC 4443, section 3.2, has the upper layer told. What makes packets
+		// of datagrams is this package, and the next one is cut to fit: an
+		// error would end the reading of a program that has done no wrong.
 	case *PingConn:
 		o.fail(key, syscall.EMSGSIZE, true)
 	}
