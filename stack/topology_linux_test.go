@@ -295,7 +295,7 @@ func (r *routed) dialEcho(t *testing.T, network string) net.Conn {
 }
 
 // dialEcho starts an echo server for TCP or UDP in a namespace, and connects a
-// stack to it.
+// stack to it. Port 0 stands for a free one.
 func dialEcho(t *testing.T, s *stack.Stack, ns *netnstest.Namespace, network, address string) net.Conn {
 	t.Helper()
 	ns.Do(t, func() {
@@ -306,6 +306,7 @@ func dialEcho(t *testing.T, s *stack.Stack, ns *netnstest.Namespace, network, ad
 			}
 			t.Cleanup(func() { u.Close() })
 			go echoPackets(u)
+			address = u.LocalAddr().String()
 			return
 		}
 		l, err := net.Listen("tcp6", address)
@@ -313,6 +314,7 @@ func dialEcho(t *testing.T, s *stack.Stack, ns *netnstest.Namespace, network, ad
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
+		address = l.Addr().String()
 		go func() {
 			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
 				go func() {
@@ -336,4 +338,11 @@ func echoPackets(c net.PacketConn) {
 	for n, from, err := c.ReadFrom(b); err == nil; n, from, err = c.ReadFrom(b) {
 		c.WriteTo(b[:n], from)
 	}
+}
+
+// within is a context that ends with the test, or so much later.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
