@@ -58,10 +58,10 @@ var (
 //
 // It is false if there is no route: RFC 5942, section 4(4), forbids to take
 // dst for a neighbor then.
-func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (Hop, bool) {
+func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (hop Hop, ok bool) {
 	if s.redirects != nil {
-		if to, ok := s.redirected(src, dst); ok {
-			return Hop{Addr: to}, true
+		if hop.Addr, ok = s.redirected(src, dst); ok {
+			return hop, true
 		}
 	}
 	ms := s.find(dst)
@@ -69,17 +69,23 @@ func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (Hop, bool) {
 		return Hop{}, false
 	}
 	m := &ms[0]
-	switch {
-	case len(ms) == 1 || m.origin == Local:
-	case s.typeA:
-		m = s.stick(ms)
-	default:
-		m = s.choice(src).pick(ms, hash(dst, flow)>>32, false)
+	if len(ms) > 1 && m.origin != Local {
+		if s.typeA {
+			m = s.stick(ms)
+		} else {
+			m = s.choice(src).pick(ms, hash(dst, flow)>>32, false)
+		}
 	}
-	if !s.typeA && s.failed(m) {
+	if s.reach != nil && !s.typeA && s.failed(m) {
 		return s.detour(m, ms, src, dst, flow), true
 	}
-	return m.hop(dst), true
+	hop.Addr = dst
+	if m.gateway() {
+		hop.Addr = m.nextHop
+	} else {
+		hop.Local = m.origin == Local
+	}
+	return hop, true
 }
 
 // IsFirstHop reports whether packets from src, which may be zero, to dst go to
