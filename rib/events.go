@@ -192,9 +192,9 @@ type Config struct {
 	// MaxRoutes bounds the routes without local ones: an Add makes no new
 	// one beyond it; 0 means 1,048,576. Assign is never refused.
 	MaxRoutes int
-	// Policy is the policy table of source selection (RFC 6724, section 2.1).
-	// Empty, or one that ValidatePolicy refuses: the default table of
-	// RFC 6724, or of RFC 3484.
+	// Policy are rows that are added to the default policy table of source
+	// selection (RFC 6724, section 2.1; RFC 3484, section 2.1), or replace its
+	// row of their prefix. What ValidatePolicy refuses is ignored.
 	Policy []Policy
 	// MaxAnnouncements bounds the pairs of a router and a prefix that it
 	// announced; 0 means 1,024.

@@ -22,7 +22,7 @@ const maxPolicies = 512
 
 // The default policy tables.
 var (
-	labels6724 = labelsOf([]Policy{ // RFC 6724, section 2.1
+	policy6724 = []Policy{ // RFC 6724, section 2.1
 		{netip.MustParsePrefix("::1/128"), 0},
 		{netip.MustParsePrefix("::/0"), 1},
 		{netip.MustParsePrefix("::ffff:0:0/96"), 4},
@@ -32,24 +32,19 @@ var (
 		{netip.MustParsePrefix("::/96"), 3},
 		{netip.MustParsePrefix("fec0::/10"), 11},
 		{netip.MustParsePrefix("3ffe::/16"), 12},
-	})
-	labels3484 = labelsOf([]Policy{ // RFC 3484, section 2.1
+	}
+	policy3484 = []Policy{ // RFC 3484, section 2.1
 		{netip.MustParsePrefix("::1/128"), 0},
 		{netip.MustParsePrefix("::/0"), 1},
 		{netip.MustParsePrefix("2002::/16"), 2},
 		{netip.MustParsePrefix("::/96"), 3},
 		{netip.MustParsePrefix("::ffff:0:0/96"), 4},
-	})
+	}
 )
 
 // ValidatePolicy says why a Table would not use rows: nil, or an error that is
-// ErrPolicy. A table has at most 512 rows, each prefix once, and a row for
-// ::/0, so that every address has a label. Without any rows it is the default
-// table.
+// ErrPolicy. There are at most 512, with each prefix once.
 func ValidatePolicy(rows []Policy) error {
-	if len(rows) == 0 {
-		return nil
-	}
 	if len(rows) > maxPolicies {
 		return fmt.Errorf("%w: %d rows are more than %d", ErrPolicy, len(rows), maxPolicies)
 	}
@@ -65,9 +60,6 @@ func ValidatePolicy(rows []Policy) error {
 		}
 		seen[row.Prefix] = true
 	}
-	if !seen[everything] {
-		return fmt.Errorf("%w: it has no row for ::/0", ErrPolicy)
-	}
 	return nil
 }
 
@@ -76,10 +68,13 @@ var everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 // labels are the labels of a policy table, immutable.
 type labels struct{ table *bart.Table[uint8] }
 
-func labelsOf(rows []Policy) labels {
+// labelsOf joins tables; a later row replaces an earlier one with its prefix.
+func labelsOf(tables ...[]Policy) labels {
 	l := labels{new(bart.Table[uint8])}
-	for _, row := range rows {
-		l.table.Insert(row.Prefix, row.Label)
+	for _, rows := range tables {
+		for _, row := range rows {
+			l.table.Insert(row.Prefix, row.Label)
+		}
 	}
 	return l
 }
@@ -92,11 +87,12 @@ func (l labels) of(a netip.Addr) uint8 {
 
 // labels returns the labels that sources are to be chosen by.
 func (cfg Config) labels() labels {
-	switch {
-	case len(cfg.Policy) > 0 && ValidatePolicy(cfg.Policy) == nil:
-		return labelsOf(cfg.Policy)
-	case cfg.RFC3484:
-		return labels3484
+	defaults := policy6724
+	if cfg.RFC3484 {
+		defaults = policy3484
 	}
-	return labels6724
+	if ValidatePolicy(cfg.Policy) != nil {
+		return labelsOf(defaults)
+	}
+	return labelsOf(defaults, cfg.Policy)
 }

@@ -23,7 +23,7 @@ func TestSAS_R13_ValidatePolicy(t *testing.T) {
 		"none":           {nil, nil},
 		"one for all":    {[]rib.Policy{rest}, nil},
 		"IPv4-mapped":    {[]rib.Policy{rest, {Prefix: netip.PrefixFrom(netip.MustParseAddr("::ffff:0:0"), 96), Label: 4}}, nil},
-		"not for all":    {[]rib.Policy{policy("2000::/3", 1)}, rib.ErrPolicy},
+		"not for all":    {[]rib.Policy{policy("2000::/3", 1)}, nil},
 		"twice":          {[]rib.Policy{rest, policy("2001:db8::/32", 2), policy("2001:db8::/32", 3)}, rib.ErrPolicy},
 		"IPv4":           {[]rib.Policy{rest, policy("192.0.2.0/24", 2)}, rib.ErrPolicy},
 		"not masked":     {[]rib.Policy{rest, policy("2001:db8::1/32", 2)}, rib.ErrPolicy},
@@ -60,18 +60,19 @@ func manyPolicies(n int) []rib.Policy {
 
 // Spec: RFC 6724, section 2.1, SHOULD, SAS-R13
 //
-// The table that is set takes the place of either default, whatever the order
-// of its rows.
+// Rows that are set add to either default table, or take the place of its rows,
+// whatever their order.
 func TestSAS_R13_Policy(t *testing.T) {
 	for _, rfc3484 := range []bool{false, true} {
 		table := rib.New(rib.Config{RFC3484: rfc3484, Policy: []rib.Policy{
-			policy("::/0", 1), policy("2001:db8:1::/48", 77), policy("2001:db8::/32", 2), policy("3000::/16", 77),
+			policy("3ffe::/16", 9), policy("2002::/16", 9), policy("2001:db8:1::/48", 77), policy("2001:db8::/32", 2), policy("3000::/16", 77),
 		}})
-		for _, ev := range addrs("2001:db8::1", "2001:db8:1::1", "2002::1") {
+		for _, ev := range addrs("2001:db8::1", "2001:db8:1::1", "2002::1", "::c000:201") {
 			apply(table, ev)
 		}
 		wantSource(t, table, "3000::9", "2001:db8:1::1")
 		wantSource(t, table, "2001:db8:2::9", "2001:db8::1")
 		wantSource(t, table, "3ffe::9", "2002::1")
+		wantSource(t, table, "::c000:209", "::c000:201") // a row of both defaults
 	}
 }

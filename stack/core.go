@@ -22,8 +22,8 @@ type CoreConfig struct {
 	NoLinkLocal bool
 	// NoRouters: solicit no routers and ignore their advertisements.
 	NoRouters bool
-	// Policy is the policy table of source address selection; nil: that of
-	// RFC 6724, section 2.1, or with the knob sas=3484 of RFC 3484.
+	// Policy are rows for the policy table of source address selection: see
+	// InterfaceConfig.
 	Policy []rib.Policy
 	// Identity is what stable identifiers are made of. Without a Secret the
 	// Core draws one; SaveCounter is not the Core's to call: see SaveDADCounter.

@@ -34,8 +34,9 @@ type InterfaceConfig struct {
 	MTU int
 	// Loopback says whether the link hands own multicasts back.
 	Loopback dad.Loopback
-	// Policy is the policy table of source address selection (RFC 6724,
-	// section 2.1); nil: the default one.
+	// Policy are rows for the policy table of source address selection
+	// (RFC 6724, section 2.1): each is added to the default table, or replaces
+	// its row of the same prefix.
 	Policy []rib.Policy
 	// Identity is what stable interface identifiers are made of (RFC 7217).
 	Identity Identity
