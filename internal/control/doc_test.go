@@ -41,6 +41,12 @@ func curl(args []string) error {
 	maxTime := f.Duration("max-time", time.Minute, "")
 	method := f.String("X", "", "")
 	body := f.String("d", "", "")
+	header := make(http.Header)
+	f.Func("H", "", func(line string) error {
+		name, value, _ := strings.Cut(line, ": ")
+		header.Set(name, value)
+		return nil
+	})
 	socket := f.String("unix-socket", "", "")
 	for i, a := range args {
 		if i > 0 && args[i-1] == "--max-time" {
@@ -59,6 +65,7 @@ func curl(args []string) error {
 	if err != nil {
 		return err
 	}
+	req.Header = header
 	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", *socket)
 	}}}
