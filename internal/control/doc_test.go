@@ -161,3 +161,25 @@ func TestEveryPathIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// Every type of event is documented.
+func TestEveryEventIsDocumented(t *testing.T) {
+	markdown, err := os.ReadFile("../../docs/control-api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../../stack/event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := regexp.MustCompile(`EventType = "([a-z0-9_]+)"`).FindAllSubmatch(source, -1)
+	if len(types) < 15 {
+		t.Fatalf("found %d types only", len(types))
+	}
+	_, events, _ := strings.Cut(string(markdown), "| type | fields |")
+	for _, e := range types {
+		if !strings.Contains(events, "`"+string(e[1])+"`") {
+			t.Errorf("nothing on %s", e[1])
+		}
+	}
+}
