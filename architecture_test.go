@@ -34,10 +34,12 @@ var arrows = map[string][]string{
 	"internal/netstack":  {"nd", "internal/addrmap"},
 	"stack":              {"nd", "dad", "mld", "rib", "internal/netstack", "internal/addrmap", "internal/timerq"},
 	"tap":                {"nd", "stack"},
-	"internal/control":   {"nd", "dad", "mld", "rib", "stack"},
+	"internal/control":   {"nd", "dad", "mld", "rib", "stack", "internal/forward"},
 	"internal/decode":    {"nd", "mld"},
 	"internal/demo":      {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
+	"internal/forward":   {"stack"},
 	"internal/services":  {"stack"},
+	"internal/state":     {"nd"},
 	"internal/netnstest": {},
 	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "internal/..."},
 	"examples/...":       {"nd", "dad", "stack", "tap"},
@@ -56,7 +58,7 @@ var modules = map[string][]string{
 	"github.com/google/gopacket":           {"tests"},
 	"github.com/songgao/water":             {"tap"},
 	"github.com/spf13/cobra":               {"cmd/tapstack"},
-	"golang.org/x/sys":                     {"tap", "internal/control", "internal/netnstest", "tests"},
+	"golang.org/x/sys":                     {"tap", "internal/control", "internal/netnstest", "internal/state", "tests"},
 	"pgregory.net/rapid":                   {"tests"},
 }
 

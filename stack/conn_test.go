@@ -400,3 +400,36 @@ func TestSetMTU(t *testing.T) {
 		t.Errorf("attaching with an MTU of 1279: %v", err)
 	}
 }
+
+// Spec: RFC 6724, section 4, MUST, SAS-R03
+func TestDialFrom(t *testing.T) {
+	a, _, sa, sb := connectedPair(t)
+	if err := a.AddAddress(t.Context(), instantly("2001:db8::a1/64")); err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := sb.Listen("tcp", ":7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	for _, source := range []string{"2001:db8::a", "2001:db8::a1"} {
+		for _, network := range []string{"tcp", "udp"} {
+			c, err := sa.DialFrom(t.Context(), netip.MustParseAddr(source), network, "[2001:db8::b]:7")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if host, _, _ := net.SplitHostPort(c.LocalAddr().String()); host != source {
+				t.Errorf("%s from %s goes out from %s", network, source, host)
+			}
+			c.Close()
+		}
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		if _, err := sa.DialFrom(t.Context(), netip.MustParseAddr("2001:db8::b"), network, "[2001:db8::b]:7"); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			t.Errorf("%s from the peer's address: %v", network, err)
+		}
+		if _, err := sa.DialFrom(t.Context(), netip.MustParseAddr("fe80::1%nowhere"), network, "[2001:db8::b]:7"); err == nil {
+			t.Errorf("%s from another zone succeeds", network)
+		}
+	}
+}

@@ -19,14 +19,20 @@ import (
 // syscall.Errno where the network gave one. It fits
 // http.Transport.DialContext.
 func (s *Stack) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := s.dial(ctx, network, address)
+	return s.DialFrom(ctx, netip.Addr{}, network, address)
+}
+
+// DialFrom is DialContext with the source address, which must be assigned to
+// the interface of the destination; the zero Addr has it chosen.
+func (s *Stack) DialFrom(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
+	conn, err := s.dial(ctx, source, network, address)
 	if err != nil {
 		return nil, dialError(network, address, err)
 	}
 	return conn, nil
 }
 
-func (s *Stack) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (s *Stack) dial(ctx context.Context, source netip.Addr, network, address string) (net.Conn, error) {
 	tcp, err := transport(network)
 	if err != nil {
 		return nil, err
@@ -37,7 +43,7 @@ func (s *Stack) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	var errs []error
 	for _, remote := range remotes {
-		conn, err := s.dialOne(ctx, tcp, remote)
+		conn, err := s.dialOne(ctx, tcp, source, remote)
 		if err == nil {
 			return conn, nil
 		}
@@ -46,16 +52,23 @@ func (s *Stack) dial(ctx context.Context, network, address string) (net.Conn, er
 	return nil, errs[0]
 }
 
-func (s *Stack) dialOne(ctx context.Context, tcp bool, remote netip.AddrPort) (net.Conn, error) {
+func (s *Stack) dialOne(ctx context.Context, tcp bool, source netip.Addr, remote netip.AddrPort) (net.Conn, error) {
 	i, err := s.route(remote.Addr())
 	if err != nil {
 		return nil, err
 	}
+	var local netip.AddrPort
+	if source.IsValid() {
+		if source, err = i.own(source); err != nil {
+			return nil, err
+		}
+		local = netip.AddrPortFrom(source, 0)
+	}
 	remote = netip.AddrPortFrom(remote.Addr().WithZone(""), remote.Port())
 	if tcp {
-		return asConn(i.host.DialTCP(ctx, netip.AddrPort{}, remote))
+		return asConn(i.host.DialTCP(ctx, local, remote))
 	}
-	return asConn(i.host.DialUDP(netip.AddrPort{}, remote))
+	return asConn(i.host.DialUDP(local, remote))
 }
 
 // asConn keeps a nil pointer from becoming a non-nil interface.

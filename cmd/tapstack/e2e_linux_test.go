@@ -32,12 +32,13 @@ import (
 // fast makes DAD short; the random delay of the first message stays.
 var fast = []string{"--set", "retrans_timer=50ms"}
 
-// place is a namespace and a runtime directory for processes.
+// place is a namespace, a runtime directory and a state directory for processes.
 type place struct {
-	t   *testing.T
-	ns  *netnstest.Namespace
-	run string
-	env []string
+	t     *testing.T
+	ns    *netnstest.Namespace
+	run   string
+	state string // made by the first process that needs it
+	env   []string
 }
 
 func newPlace(t *testing.T) *place {
@@ -49,7 +50,7 @@ func newPlace(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
-	return &place{t: t, ns: netnstest.New(t), run: run}
+	return &place{t: t, ns: netnstest.New(t), run: run, state: filepath.Join(t.TempDir(), "state")}
 }
 
 // kernel makes the TAP name before any process does, and gives the kernel's
@@ -61,7 +62,16 @@ func (p *place) kernel(name, address string) {
 	p.ns.Run(p.t, "ip", "-6", "addr", "add", address, "dev", name, "nodad")
 }
 
+// command is a command line of ours. A host has EUI-64 identifiers, so that a
+// test knows its addresses, unless its command line says otherwise.
 func (p *place) command(args ...string) *exec.Cmd {
+	if len(args) > 0 && args[0] == "run" {
+		for flag, value := range map[string]string{"--iid": "eui64", "--state-dir": p.state} {
+			if !slices.Contains(args, flag) {
+				args = append(slices.Clone(args), flag, value)
+			}
+		}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		p.t.Fatal(err)
@@ -634,24 +644,30 @@ func pcapngFrames(t *testing.T, b []byte) (frames [][]byte) {
 	return frames
 }
 
-// A TAP that another program opened, as a service manager would.
-func TestE2E_InheritedFD(t *testing.T) {
-	p := newPlace(t)
-	request, err := unix.NewIfreq("tap5")
+// openTAP makes a TAP, which lives until the test ends.
+func (p *place) openTAP(name string) (tun *os.File) {
+	p.t.Helper()
+	request, err := unix.NewIfreq(name)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
-	var tun *os.File
-	p.ns.Do(t, func() {
+	p.ns.Do(p.t, func() {
 		if tun, err = os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err == nil {
 			err = unix.IoctlIfreq(int(tun.Fd()), unix.TUNSETIFF, request)
 		}
 	})
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	defer tun.Close()
+	p.t.Cleanup(func() { tun.Close() })
+	return tun
+}
+
+// A TAP that another program opened, as a service manager would.
+func TestE2E_InheritedFD(t *testing.T) {
+	p := newPlace(t)
+	tun := p.openTAP("tap5")
 	give := func(args ...string) *exec.Cmd {
 		cmd := p.command(append(args, fast...)...)
 		cmd.ExtraFiles = []*os.File{tun}

@@ -61,12 +61,18 @@ func TestUsageErrors(t *testing.T) {
 		"neigh add fe80::1 lladdr 00:00:00:00:00:00", "neigh del", "neigh del x", "neigh flush x",
 		"maddr join", "maddr join x", "maddr join 2001:db8::1", "maddr leave",
 		"link set", "link set tap0", "link set tap0 sideways", "link set tap0 up down", "link set tap0 mtu", "link set tap0 mtu x", "link set tap0 mtu 1279", "link set up",
+		"link set tap0 address", "link set tap0 address x", "link set tap0 address 33:33:00:00:00:01", "link set tap0 address 00:00:00:00:00:00", "link set address 02:00:00:00:00:05",
 		"monitor x", "monitor --since x", "monitor --since -1",
 		"ping", "ping x", "ping 192.0.2.1", "ping -c 0 fe80::1", "ping -c -1 fe80::1", "ping -i 0 fe80::1", "ping -i x fe80::1", "ping -I x fe80::1", "ping fe80::1 fe80::2",
+		"connect", "connect fe80::1", "connect fe80::1 22 22", "connect x 22", "connect 192.0.2.1 22", "connect :: 22", "connect ff02::1 22", "connect -u :: 7", "connect fe80::1 0", "connect fe80::1 65536", "connect fe80::1 ssh",
+		"connect -I x fe80::1 22", "connect fe80::1%tap0 22 --dev tap1", "connect fe80::1 22 -w 3",
 		"run", "run x", "run --tap tap0 x", "run --tap tap0 --mac x", "run --tap tap0 --mac 33:33:00:00:00:01", "run --tap tap0 --mtu 1279", "run --tap tap0 --mtu x",
 		"run --tap tap0 --addr x", "run --tap tap0 --addr ::1", "run --tap tap0 --route x", "run --tap tap0 --route 2001:db8::1/64", "run --tap tap0 --route default,fe80::1", "run --tap tap0 --route default,via\tx",
 		"run --tap tap0 --profile rfc1", "run --tap tap0 --set x", "run --tap tap0 --set x=1", "run --tap tap0 --set dad_transmits=x", "run --tap tap0 --dad-transmits x", "run --tap tap0 --dad-transmits -1",
 		"run --tap tap0 --services time", "run --tap tap0 --backend x", "run --tap tap0 --offload x", "run --tap tap0 --log-format x", "run --tap tap0 --addr fe80::1%tap1",
+		"run --tap tap0 --iid x", "run --tap tap0 --iid=", "run --tap tap0 --set iid=x", "run --tap tap0 --state-dir", "run --tap tap0 --state-dir=",
+		"run --tap tap0 --forward x", "run --tap tap0 --forward udp::80=localhost:80", "run --tap tap0 --forward tcp::80=localhost", "run --tap tap0 --forward tcp:[::1]:80=localhost:80",
+		"run --tap tap0 --forward tcp::80=localhost:80 --forward tcp:[::]:80=localhost:81", "run --tap tap0 --forward tcp:[fe80::1%tap1]:80=localhost:80",
 	} {
 		code, stdout, stderr := command(t, strings.Split(line, " ")...)
 		if code != control.ExitUsage || stdout != "" || !isLine(stderr) {
@@ -86,7 +92,7 @@ func TestNoProcess(t *testing.T) {
 		"addr", "addr show -j", "addr failures", "addr add 2001:db8::1/64", "addr add fe80::1%tap0 --valid forever --preferred 0", "addr add 2001:db8::1 dev tap0", "addr del 2001:db8::1", "addr accept 2001:db8::1",
 		"route", "route show", "route add default via fe80::1", "route del default", "route get ff02::1 from fe80::1 -j", "neigh", "neigh add fe80::1 lladdr 02:00:00:00:00:01",
 		"neigh add fe80::1 02:00:00:00:00:01", "neigh del fe80::1", "neigh flush", "maddr", "maddr join ff02::1234", "maddr leave ff02::1234", "link", "link set tap0 up mtu 1280", "link set down --dev tap0",
-		"monitor", "monitor --since 0", "ping -c 1 fe80::1%tap0", "addr --dev tap0", "addr --control /nowhere/tap0.sock",
+		"monitor", "monitor --since 0", "ping -c 1 fe80::1%tap0", "connect fe80::1%tap0 22", "connect -u -I fe80::2 ff02::1 7", "link set tap0 address 02:00:00:00:00:05", "addr --dev tap0", "addr --control /nowhere/tap0.sock",
 	} {
 		code, stdout, stderr := command(t, strings.Split(line, " ")...)
 		if line == "ping -c 1 fe80::1%tap0" {
@@ -235,6 +241,10 @@ set dad_transmits=3
 services = echo,discard
 keep-going
 up = false
+iid = random
+state-dir = /var/lib/a b
+forward = tcp::80=localhost:8080
+forward tcp:[2001:db8::1]:81=192.0.2.1:81 # to another machine
 `
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -244,7 +254,8 @@ up = false
 		t.Fatal(err)
 	}
 	fromFlags, err := parseRun(t, "--tap", "tap0", "--mac", "02:00:00:00:00:01", "--addr", "2001:db8::1/64", "--addr", "2001:db8::2", "--route", "default,via fe80::9",
-		"--profile", "rfc2462", "--set", "dad_transmits=3", "--services", "echo,discard", "--keep-going", "--up=false")
+		"--profile", "rfc2462", "--set", "dad_transmits=3", "--services", "echo,discard", "--keep-going", "--up=false",
+		"--iid", "random", "--state-dir", "/var/lib/a b", "--forward", "tcp::80=localhost:8080", "--forward", "tcp:[2001:db8::1]:81=192.0.2.1:81")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,17 +286,29 @@ func TestRun_ConfigFileErrors(t *testing.T) {
 	}
 }
 
-// --set is stronger than --dad-transmits, and both than the profile.
+// --set is stronger than --dad-transmits and --iid, and these than the profile.
 func TestRun_OrderOfProfileKnobs(t *testing.T) {
-	s, err := parseRun(t, "--tap", "tap0", "--set", "dad_transmits=5", "--dad-transmits", "7", "--profile", "rfc4862")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := stack.RFC4862()
-	if err := want.Set("dad_transmits", "5"); err != nil {
-		t.Fatal(err)
-	}
-	if s.iface.Profile != want {
-		t.Errorf("got %+v, want %+v", s.iface.Profile, want)
+	for _, c := range []struct {
+		args []string
+		want map[string]string
+	}{
+		{nil, nil},
+		{[]string{"--set", "dad_transmits=5", "--dad-transmits", "7"}, map[string]string{"dad_transmits": "5"}},
+		{[]string{"--iid", "stable"}, map[string]string{"iid": "stable"}},
+		{[]string{"--set", "iid=random", "--iid", "stable"}, map[string]string{"iid": "random"}},
+	} {
+		s, err := parseRun(t, append(c.args, "--tap", "tap0", "--profile", "rfc4862")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := stack.RFC4862()
+		for knob, value := range c.want {
+			if err := want.Set(knob, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.iface.Profile != want {
+			t.Errorf("%v: got %+v, want %+v", c.args, s.iface.Profile, want)
+		}
 	}
 }

@@ -42,6 +42,10 @@ the control socket, where \-\-control is not given
 .B XDG_RUNTIME_DIR
 where the default control sockets are: tapstack/NAME.sock below it
 .TP
+.B XDG_STATE_HOME, HOME
+where the default state directory is, but for root: tapstack below the first,
+and .local/state/tapstack below the second
+.TP
 .B NOTIFY_SOCKET
 where "tapstack run" reports that it is ready, as sd_notify(3) does
 .SH FILES
@@ -49,8 +53,16 @@ where "tapstack run" reports that it is ready, as sd_notify(3) does
 .I /run/tapstack/NAME.sock
 the control socket of the process that serves the TAP NAME, for root without
 XDG_RUNTIME_DIR
+.TP
+.I /var/lib/tapstack/secret
+what stable interface identifiers are made of, for root without \-\-state\-dir: 32
+random octets that nobody else may read. With another secret the host has other
+addresses
+.TP
+.I /var/lib/tapstack/counters.json
+how many of its identifiers were duplicates, for each interface and prefix
 .SH SEE ALSO
-ip(8), tcpdump(8), RFC 4861, RFC 4862, RFC 3810
+ip(8), nc(1), tcpdump(8), RFC 4861, RFC 4862, RFC 7217, RFC 3810
 `
 
 func newMan() *cobra.Command {

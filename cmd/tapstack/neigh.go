@@ -57,12 +57,9 @@ and only "neigh del" removes it.`,
 			} else if len(rest) == 2 || mac == "" {
 				return usagef("neigh add: say lladdr MAC, once")
 			}
-			lladdr, err := nd.ParseLinkAddr(mac)
+			lladdr, err := nodeLinkAddr(mac)
 			if err != nil {
-				return usageError{err.Error()}
-			}
-			if lladdr.IsZero() || lladdr.IsMulticast() {
-				return usagef("%s is not the link-layer address of a node", lladdr)
+				return err
 			}
 			return t.changeNeighbor(cmd, rest[0], lladdr, (*control.Client).AddNeighbor)
 		},

@@ -32,9 +32,10 @@ func routerRow(w io.Writer, r control.Router) {
 	if r.Default {
 		role = "default router, " + ends(r.Expires)
 	}
-	fmt.Fprintf(w, "%s\tdev %s\tlladdr %s\tpref %s\t%s\n", r.Router, r.Interface, lladdr, r.Preference, role)
-	fmt.Fprintf(w, "  hop limit %d\tmtu %d\treachable %vs\tretrans %vs\tmanaged %v, other %v\n",
-		r.CurHopLimit, r.MTU, r.ReachableTime, r.RetransTimer, r.Managed, r.Other)
+	fmt.Fprintf(w, "%s\tdev %s\tlladdr %s\tpref %s\t%s\theard %v ago\n", r.Router, r.Interface, lladdr, r.Preference, role,
+		max(0, time.Since(r.Heard)).Round(time.Second))
+	fmt.Fprintf(w, "  lifetime %vs\thop limit %d\tmtu %d\treachable %vs\tretrans %vs\tmanaged %v, other %v\n",
+		r.RouterLifetime, r.CurHopLimit, r.MTU, r.ReachableTime, r.RetransTimer, r.Managed, r.Other)
 	for _, p := range r.Prefixes {
 		onLink := "not on-link"
 		if p.OnLink {
@@ -50,6 +51,9 @@ func routerRow(w io.Writer, r control.Router) {
 	}
 	for _, d := range r.DNSSearch {
 		fmt.Fprintf(w, "  search domain %s\t%s\n", d.Domain, ends(d.Expires))
+	}
+	if r.CaptivePortal != "" {
+		fmt.Fprintf(w, "  captive portal %q\n", r.CaptivePortal)
 	}
 	for _, o := range r.Options {
 		fmt.Fprintf(w, "  option %d\t%s\n", o.Type, o.Body)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapstack/tapstack/internal/control"
+	"github.com/tapstack/tapstack/internal/forward"
 	"github.com/tapstack/tapstack/internal/services"
 	"github.com/tapstack/tapstack/nd"
 	"github.com/tapstack/tapstack/stack"
@@ -22,11 +23,12 @@ import (
 
 // runFlags are the flags of `run` as they are typed.
 type runFlags struct {
-	tap, mac, control, pcap, config      string
-	backend, offload, profile, logFormat string
-	addrs, routes, knobs, services       []string
-	fd, mtu, dadTransmits                int
-	up, keepGoing, noRA, verbose         bool
+	tap, mac, control, pcap, config          string
+	backend, offload, profile, logFormat     string
+	iid, stateDir                            string
+	addrs, routes, knobs, services, forwards []string
+	fd, mtu, dadTransmits                    int
+	up, keepGoing, noRA, verbose             bool
 }
 
 func newRun() *cobra.Command { return newRunCommand(new(runFlags)) }
@@ -42,12 +44,23 @@ Once the interface is attached and the control socket answers, one line "ready" 
 printed and systemd is told. Addresses of --addr are still in DAD then. One that turns
 out to be a duplicate ends the command with exit code 3, unless --keep-going is given.
 
+Interface identifiers that are stable (--iid stable, RFC 7217) are made of a secret in
+the state directory: /var/lib/tapstack for root, else tapstack in XDG_STATE_HOME or
+~/.local/state. It is made at the first start and has to last: with another secret the
+host has other addresses. Several processes may share the directory.
+
+What --forward names is joined to the network of the system, TCP connection by TCP
+connection, up to 1,024 at a time. A port of an address that is not assigned yet opens
+when it is.
+
 A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/64" or
 "addr = 2001:db8::5/64"; # begins a comment. The command line wins over the file.`,
 		Example: `  sudo tapstack run --tap tap0
   sudo tapstack run --tap tap0 --addr 2001:db8::5/64 --route default,via fe80::1
   sudo tapstack run --tap tap0 --services echo,discard --pcap tap0.pcapng -v
   sudo tapstack run --tap tap0 --profile rfc2462 --set dad_transmits=3
+  sudo tapstack run --tap tap0 --iid stable --state-dir /var/lib/tapstack
+  sudo tapstack run --tap tap0 --addr 2001:db8::5/64 --forward tcp:[2001:db8::5]:80=127.0.0.1:8080
   tapstack run --set help
   sudo ip tuntap add dev tap0 mode tap user $USER && sudo ip link set tap0 up && tapstack run --tap tap0`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,8 +79,11 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	flags.StringArrayVar(&f.routes, "route", nil, "add the route `PREFIX[,via ADDR]` (repeatable)")
 	flags.StringVar(&f.profile, "profile", "current", "behave as the RFCs of `NAME` ask: rfc2462, rfc4862 or current")
 	flags.StringArrayVar(&f.knobs, "set", nil, "change one knob of the profile, `KNOB=VALUE` (repeatable); \"help\" lists them")
+	flags.StringVar(&f.iid, "iid", "", "make interface identifiers of `KIND`: eui64, stable or random (default: as the profile has it)")
+	flags.StringVar(&f.stateDir, "state-dir", "", "keep the secret and the counters of stable identifiers in `DIR`")
 	flags.IntVar(&f.dadTransmits, "dad-transmits", 1, "send `N` probes for an address; 0 turns DAD off")
 	flags.StringSliceVar(&f.services, "services", nil, "run the services of `LIST`, parted by commas: echo, discard, chargen (RFC 862, 863, 864)")
+	flags.StringArrayVar(&f.forwards, "forward", nil, "join what arrives at a port to the network of the system, `tcp:[ADDR]:PORT=HOST:PORT` (repeatable; without ADDR at every address)")
 	flags.StringVar(&f.control, "control", "", "control socket, a `PATH` (env TAPSTACK_CONTROL)")
 	flags.StringVar(&f.pcap, "pcap", "", "record all frames in `FILE`, as pcapng")
 	flags.StringVar(&f.backend, "backend", "auto", "drive the TAP by `NAME`: auto, linux or water")
@@ -79,11 +95,12 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	flags.StringVar(&f.logFormat, "log-format", "text", "log in `FORMAT`: text or json")
 	for name, values := range map[string][]string{
-		"profile": {"rfc2462", "rfc4862", "current"}, "services": {"echo", "discard", "chargen"},
+		"profile": {"rfc2462", "rfc4862", "current"}, "iid": {"eui64", "stable", "random"}, "services": {"echo", "discard", "chargen"},
 		"backend": {"auto", "linux", "water"}, "offload": {"on", "off"}, "log-format": {"text", "json"},
 	} {
 		cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
+	cmd.MarkFlagDirname("state-dir")
 	return cmd
 }
 
@@ -94,6 +111,7 @@ type settings struct {
 	iface    stack.InterfaceConfig
 	routes   []stack.RouteConfig
 	services []services.Service
+	forwards []forward.Rule
 }
 
 func (f *runFlags) run(cmd *cobra.Command) error {
@@ -159,6 +177,12 @@ func (f *runFlags) parse(cmd *cobra.Command) (s *settings, err error) {
 			return nil, usagef("--services: %v", err)
 		}
 	}
+	if cmd.Flags().Changed("state-dir") && f.stateDir == "" {
+		return nil, usagef("--state-dir needs the name of a directory")
+	}
+	if s.forwards, err = f.forwardRules(); err != nil {
+		return nil, err
+	}
 	s.iface.NoRouters = f.noRA
 	if s.iface.Profile, err = f.chosenProfile(cmd); err != nil {
 		return nil, err
@@ -180,8 +204,8 @@ func (f *runFlags) parse(cmd *cobra.Command) (s *settings, err error) {
 	return s, nil
 }
 
-// chosenProfile is --profile changed by --dad-transmits and --set, in this
-// order.
+// chosenProfile is --profile changed by --dad-transmits, --iid and --set, in
+// this order.
 func (f *runFlags) chosenProfile(cmd *cobra.Command) (stack.Profile, error) {
 	p, err := stack.ProfileByName(f.profile)
 	if err != nil {
@@ -190,6 +214,11 @@ func (f *runFlags) chosenProfile(cmd *cobra.Command) (stack.Profile, error) {
 	knobs := f.knobs
 	if cmd.Flags().Changed("dad-transmits") {
 		knobs = append([]string{fmt.Sprintf("dad_transmits=%d", f.dadTransmits)}, knobs...)
+	}
+	if cmd.Flags().Changed("iid") {
+		if err := p.Set("iid", f.iid); err != nil {
+			return p, usagef("--iid: %v", err)
+		}
 	}
 	for _, k := range knobs {
 		name, value, ok := strings.Cut(k, "=")
@@ -201,6 +230,29 @@ func (f *runFlags) chosenProfile(cmd *cobra.Command) (stack.Profile, error) {
 		}
 	}
 	return p, nil
+}
+
+// forwardRules parses --forward. What cannot be at one port together is known
+// already if it is the same address.
+func (f *runFlags) forwardRules() ([]forward.Rule, error) {
+	var rules []forward.Rule
+	for _, text := range f.forwards {
+		r, err := forward.ParseRule(text)
+		if err != nil {
+			return nil, usagef("--forward: %v", err)
+		}
+		t := &target{dev: f.tap}
+		if err := t.setDev(r.Listen.Addr().Zone()); err != nil {
+			return nil, err
+		}
+		for _, other := range rules {
+			if other.Listen == r.Listen {
+				return nil, usagef("--forward: %v is given twice", r.Listen)
+			}
+		}
+		rules = append(rules, r)
+	}
+	return rules, nil
 }
 
 func (f *runFlags) address(s string) (stack.AddressConfig, error) {
@@ -253,6 +305,7 @@ type host struct {
 	stack    *stack.Stack
 	iface    *stack.Interface
 	services *services.Server
+	forward  *forward.Server
 	server   *control.Server
 
 	linkFailed chan error
@@ -287,6 +340,9 @@ func (s *settings) start(cmd *cobra.Command) (_ *host, err error) {
 		}
 		link = tap.Tee(link, h.record)
 	}
+	if s.iface.Identity, err = h.identity(); err != nil {
+		return nil, err
+	}
 	if h.stack, err = stack.New(stack.Config{Logger: h.log}); err != nil {
 		return nil, err
 	}
@@ -300,6 +356,9 @@ func (s *settings) start(cmd *cobra.Command) (_ *host, err error) {
 	}
 	if h.services, err = services.Start(services.On(h.stack), s.services...); err != nil {
 		return nil, fmt.Errorf("services: %w", err)
+	}
+	if h.forward, err = forward.Start(h.stack, h.log, s.forwards...); err != nil {
+		return nil, fmt.Errorf("forward: %w", err)
 	}
 	h.server = control.NewServer(h.stack, version())
 	return h, nil
@@ -396,6 +455,9 @@ func (h *host) stop() error {
 	var errs []error
 	if h.server != nil {
 		errs = append(errs, h.server.Close())
+	}
+	if h.forward != nil {
+		errs = append(errs, h.forward.Close())
 	}
 	if h.services != nil {
 		errs = append(errs, h.services.Close())

@@ -128,7 +128,8 @@ func (c *Client) Links(ctx context.Context, iface string) ([]Link, error) {
 	return get[[]Link](ctx, c, "/v1/link", iface)
 }
 
-// ChangeLink takes an interface up or down, or sets its MTU.
+// ChangeLink takes an interface up or down, or sets its MTU or its link-layer
+// address.
 func (c *Client) ChangeLink(ctx context.Context, l LinkChange) error {
 	return send(ctx, c, http.MethodPost, "/v1/link", l)
 }
@@ -152,13 +153,17 @@ func (c *Client) Events(ctx context.Context, since *uint64, yield func(line []by
 	if since != nil {
 		path += "?since=" + strconv.FormatUint(*since, 10)
 	}
-	conn, resp, err := c.do(ctx, http.MethodGet, path, nil)
+	req, err := request(http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	lines := bufio.NewScanner(resp.Body)
+	x, err := c.do(ctx, req)
+	if err != nil {
+		return err
+	}
+	defer x.conn.Close()
+	defer context.AfterFunc(ctx, func() { x.conn.Close() })()
+	lines := bufio.NewScanner(x.resp.Body)
 	for lines.Scan() {
 		if err := yield(lines.Bytes()); err != nil {
 			return err
@@ -194,79 +199,92 @@ func send(ctx context.Context, c *Client, method, path string, body any) error {
 
 // call makes one request and decodes its answer.
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
-	conn, resp, err := c.do(ctx, method, path, body)
+	req, err := request(method, path, body)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+	x, err := c.do(ctx, req)
+	if err != nil {
+		return err
+	}
+	defer x.conn.Close()
+	if err := json.NewDecoder(x.resp.Body).Decode(answer); err != nil {
 		return fmt.Errorf("answer of the tapstack process at %s: %w", c.path, err)
 	}
 	return nil
+}
+
+// request makes a request with body as JSON, unless that is nil.
+func request(method, path string, body any) (*http.Request, error) {
+	var payload bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&payload).Encode(body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequest(method, "http://tapstack"+path, &payload)
+	if err == nil && body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, err
 }
 
 // undoTime is how long a process has for taking back what an interrupted
 // request had begun.
 const undoTime = 5 * time.Second
 
-// do makes one request on a connection of its own and returns both once the
-// header of a success is there. If ctx ends earlier, do closes only its own
-// direction of the connection: the server sees that nobody waits any more,
-// undoes what it has begun, and says so.
-func (c *Client) do(ctx context.Context, method, path string, body any) (net.Conn, *http.Response, error) {
-	var payload bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&payload).Encode(body); err != nil {
-			return nil, nil, err
-		}
-	}
-	req, err := http.NewRequest(method, "http://tapstack"+path, &payload)
-	if err != nil {
-		return nil, nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+// exchange is a request that succeeds, with the connection that it has for
+// itself.
+type exchange struct {
+	conn *net.UnixConn
+	r    *bufio.Reader // what conn brings
+	resp *http.Response
+}
+
+// do makes one request and returns once the header of a success is there. If
+// ctx ends earlier, do closes only its own direction of the connection: the
+// server sees that nobody waits any more, undoes what it has begun, and says
+// so.
+func (c *Client) do(ctx context.Context, req *http.Request) (*exchange, error) {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", c.path)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		var op *net.OpError
 		if errors.As(err, &op) {
 			err = op.Err
 		}
-		return nil, nil, &NoProcessError{fmt.Sprintf("%s: %v", c.path, err)}
+		return nil, &NoProcessError{fmt.Sprintf("%s: %v", c.path, err)}
 	}
-	resp, err := roundTrip(ctx, conn.(*net.UnixConn), req)
-	if err != nil {
+	x := &exchange{conn: conn.(*net.UnixConn), r: bufio.NewReader(conn)}
+	if err := x.roundTrip(ctx, req); err != nil {
 		conn.Close()
-		return nil, nil, err
+		return nil, err
 	}
-	return conn, resp, nil
+	return x, nil
 }
 
-func roundTrip(ctx context.Context, conn *net.UnixConn, req *http.Request) (*http.Response, error) {
+func (x *exchange) roundTrip(ctx context.Context, req *http.Request) (err error) {
 	stop := context.AfterFunc(ctx, func() {
-		conn.SetReadDeadline(time.Now().Add(undoTime))
-		conn.CloseWrite()
+		x.conn.SetReadDeadline(time.Now().Add(undoTime))
+		x.conn.CloseWrite()
 	})
 	defer stop()
-	if err := req.Write(conn); err != nil {
-		return nil, lostConnection(ctx, err)
+	if err := req.Write(x.conn); err != nil {
+		return lostConnection(ctx, err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
-	if err != nil {
-		return nil, lostConnection(ctx, err)
+	if x.resp, err = http.ReadResponse(x.r, req); err != nil {
+		return lostConnection(ctx, err)
 	}
-	if resp.StatusCode/100 == 2 {
-		return resp, nil
+	if x.resp.StatusCode/100 == 2 || x.resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil
 	}
 	var e Error
-	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil || e.Message == "" || e.Exit == 0 {
-		return nil, fmt.Errorf("unexpected answer of the tapstack process: %s", resp.Status)
+	if err := json.NewDecoder(x.resp.Body).Decode(&e); err != nil || e.Message == "" || e.Exit == 0 {
+		return fmt.Errorf("unexpected answer of the tapstack process: %s", x.resp.Status)
 	}
-	return nil, &e
+	return &e
 }
 
 func lostConnection(ctx context.Context, err error) error {

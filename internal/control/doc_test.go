@@ -41,6 +41,12 @@ func curl(args []string) error {
 	maxTime := f.Duration("max-time", time.Minute, "")
 	method := f.String("X", "", "")
 	body := f.String("d", "", "")
+	header := make(http.Header)
+	f.Func("H", "", func(line string) error {
+		name, value, _ := strings.Cut(line, ": ")
+		header.Set(name, value)
+		return nil
+	})
 	socket := f.String("unix-socket", "", "")
 	for i, a := range args {
 		if i > 0 && args[i-1] == "--max-time" {
@@ -59,6 +65,7 @@ func curl(args []string) error {
 	if err != nil {
 		return err
 	}
+	req.Header = header
 	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", *socket)
 	}}}
@@ -151,6 +158,28 @@ func TestEveryPathIsDocumented(t *testing.T) {
 	for _, p := range paths {
 		if !regexp.MustCompile("http://tapstack" + string(p[1]) + `['? \n]`).Match(markdown) {
 			t.Errorf("no example of %s", p[1])
+		}
+	}
+}
+
+// Every type of event is documented.
+func TestEveryEventIsDocumented(t *testing.T) {
+	markdown, err := os.ReadFile("../../docs/control-api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../../stack/event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := regexp.MustCompile(`EventType = "([a-z0-9_]+)"`).FindAllSubmatch(source, -1)
+	if len(types) < 15 {
+		t.Fatalf("found %d types only", len(types))
+	}
+	_, events, _ := strings.Cut(string(markdown), "| type | fields |")
+	for _, e := range types {
+		if !strings.Contains(events, "`"+string(e[1])+"`") {
+			t.Errorf("nothing on %s", e[1])
 		}
 	}
 }

@@ -36,12 +36,14 @@ func (p *prompt) Nonce() nd.Nonce {
 }
 
 // served is a host tap0 on a link in memory whose control socket answers. On
-// the same link is a peer that has peer, and the link-local address of peerMAC.
+// the same link is a peer that has peer, and the link-local address of peerMAC,
+// and greets who connects to port 13.
 type served struct {
 	*Client
 	dir    string
 	socket string
 	iface  *stack.Interface
+	peer   *stack.Stack
 	server *Server
 }
 
@@ -79,7 +81,7 @@ func serve(t testing.TB, retransTimer string) *served {
 		}
 		return stk, i
 	}
-	attach("peer", quick, theirs, stack.InterfaceConfig{Addresses: []stack.AddressConfig{{Prefix: peer, OnLink: peer.Masked()}}})
+	other, _ := attach("peer", quick, theirs, stack.InterfaceConfig{Addresses: []stack.AddressConfig{{Prefix: peer, OnLink: peer.Masked()}}})
 	stk, iface := attach("tap0", retransTimer, ours, stack.InterfaceConfig{})
 
 	dir, err := os.MkdirTemp("", "tapstack") // t.TempDir is too long for a socket
@@ -87,7 +89,8 @@ func serve(t testing.TB, retransTimer string) *served {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &served{dir: dir, socket: filepath.Join(dir, "tap0.sock"), iface: iface}
+	s := &served{dir: dir, socket: filepath.Join(dir, "tap0.sock"), iface: iface, peer: other}
+	s.listen(t, 13, func(c net.Conn) { io.WriteString(c, "hello\n") })
 	l, err := Listen(s.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +108,29 @@ func serve(t testing.TB, retransTimer string) *served {
 		}
 	})
 	return s
+}
+
+// listen has the peer serve the TCP connections to a port, each of which is
+// closed when serve returns.
+func (s *served) listen(t testing.TB, port uint16, serve func(net.Conn)) {
+	t.Helper()
+	l, err := s.peer.Listen("tcp", netip.AddrPortFrom(peer.Addr(), port).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
 }
 
 // ask makes a request with a client that is not ours and returns the status

@@ -367,8 +367,16 @@ func (s *Server) changeLink(_ context.Context, l LinkChange) error {
 	if err != nil {
 		return err
 	}
-	if l.Up == nil && l.MTU == nil {
-		return invalidf("neither up nor mtu is given")
+	if l.Up == nil && l.MTU == nil && l.LinkAddress.IsZero() {
+		return invalidf("none of up, mtu and link_address is given")
+	}
+	if l.LinkAddress.IsMulticast() {
+		return invalidf("link_address %v cannot be the address of a node", l.LinkAddress)
+	}
+	if !l.LinkAddress.IsZero() {
+		if err := i.SetLinkAddr(l.LinkAddress); err != nil {
+			return err
+		}
 	}
 	if l.MTU != nil {
 		if err := i.SetMTU(*l.MTU); err != nil {

@@ -27,7 +27,8 @@ type Router struct {
 	Other          bool           `json:"other"`
 	ReachableTime  float64        `json:"reachable_time"`
 	RetransTimer   float64        `json:"retrans_timer"`
-	MTU            uint32         `json:"mtu"` // 0: not advertised
+	MTU            uint32         `json:"mtu"`            // 0: not advertised
+	CaptivePortal  string         `json:"captive_portal"` // a URI (RFC 8910); empty: not advertised
 	Prefixes       []RouterPrefix `json:"prefixes"`
 	Routes         []RouterRoute  `json:"routes"`
 	DNSServers     []DNSServer    `json:"dns_servers"`
@@ -74,40 +75,45 @@ type RouterOption struct {
 func routers(i *stack.Interface, _ time.Time) []Router {
 	var all []Router
 	for _, r := range i.Routers() {
-		v := Router{
-			Interface: i.Name(), Router: r.Addr, Heard: r.Heard.UTC(), Default: r.Default,
-			Preference: preference(rib.Preference(r.Preference)), RouterLifetime: r.RouterLifetime.Seconds(), CurHopLimit: r.CurHopLimit,
-			Managed: r.Managed, Other: r.Other, ReachableTime: r.ReachableTime.Seconds(), RetransTimer: r.RetransTimer.Seconds(), MTU: r.MTU,
-			Prefixes: []RouterPrefix{}, Routes: []RouterRoute{}, DNSServers: []DNSServer{}, DNSSearch: []DNSDomain{}, Options: []RouterOption{},
-		}
-		if !r.LinkAddr.IsZero() {
-			v.LinkAddress = &r.LinkAddr
-		}
-		if r.Default {
-			v.Expires = timeOrNull(r.Expires)
-		}
-		for _, p := range r.Prefixes {
-			w := RouterPrefix{Prefix: p.Prefix, OnLink: p.OnLink, Autonomous: p.Autonomous, ValidUntil: timeOrNull(p.Valid), PreferredUntil: timeOrNull(p.Preferred)}
-			if p.OnLink {
-				w.OnLinkExpires = timeOrNull(p.OnLinkExpires)
-			}
-			v.Prefixes = append(v.Prefixes, w)
-		}
-		for _, route := range r.Routes {
-			v.Routes = append(v.Routes, RouterRoute{route.Prefix, preference(rib.Preference(route.Preference)), timeOrNull(route.Expires)})
-		}
-		for _, d := range r.DNSServers {
-			v.DNSServers = append(v.DNSServers, DNSServer{d.Addr, timeOrNull(d.Expires)})
-		}
-		for _, d := range r.DNSSearch {
-			v.DNSSearch = append(v.DNSSearch, DNSDomain{d.Domain, timeOrNull(d.Expires)})
-		}
-		for _, o := range r.Unknown {
-			v.Options = append(v.Options, RouterOption{o.Type, hex.EncodeToString(o.Body)})
-		}
-		all = append(all, v)
+		all = append(all, routerView(i.Name(), r))
 	}
 	return all
+}
+
+func routerView(iface string, r nd.RouterInfo) Router {
+	v := Router{
+		Interface: iface, Router: r.Addr, Heard: r.Heard.UTC(), Default: r.Default,
+		Preference: preference(rib.Preference(r.Preference)), RouterLifetime: r.RouterLifetime.Seconds(), CurHopLimit: r.CurHopLimit,
+		Managed: r.Managed, Other: r.Other, ReachableTime: r.ReachableTime.Seconds(), RetransTimer: r.RetransTimer.Seconds(),
+		MTU: r.MTU, CaptivePortal: r.CaptivePortal,
+		Prefixes: []RouterPrefix{}, Routes: []RouterRoute{}, DNSServers: []DNSServer{}, DNSSearch: []DNSDomain{}, Options: []RouterOption{},
+	}
+	if !r.LinkAddr.IsZero() {
+		v.LinkAddress = &r.LinkAddr
+	}
+	if r.Default {
+		v.Expires = timeOrNull(r.Expires)
+	}
+	for _, p := range r.Prefixes {
+		w := RouterPrefix{Prefix: p.Prefix, OnLink: p.OnLink, Autonomous: p.Autonomous, ValidUntil: timeOrNull(p.Valid), PreferredUntil: timeOrNull(p.Preferred)}
+		if p.OnLink {
+			w.OnLinkExpires = timeOrNull(p.OnLinkExpires)
+		}
+		v.Prefixes = append(v.Prefixes, w)
+	}
+	for _, route := range r.Routes {
+		v.Routes = append(v.Routes, RouterRoute{route.Prefix, preference(rib.Preference(route.Preference)), timeOrNull(route.Expires)})
+	}
+	for _, d := range r.DNSServers {
+		v.DNSServers = append(v.DNSServers, DNSServer{d.Addr, timeOrNull(d.Expires)})
+	}
+	for _, d := range r.DNSSearch {
+		v.DNSSearch = append(v.DNSSearch, DNSDomain{d.Domain, timeOrNull(d.Expires)})
+	}
+	for _, o := range r.Unknown {
+		v.Options = append(v.Options, RouterOption{o.Type, hex.EncodeToString(o.Body)})
+	}
+	return v
 }
 
 // timeOrNull is nil for the zero time.

@@ -20,9 +20,10 @@ const maxBody = 16 << 20
 
 // Server answers requests about one Stack.
 type Server struct {
-	stack   *stack.Stack
-	version Version
-	http    *http.Server
+	stack       *stack.Stack
+	version     Version
+	http        *http.Server
+	connections connections
 }
 
 // NewServer returns a server for s that reports version.
@@ -36,9 +37,13 @@ func NewServer(s *stack.Stack, version Version) *Server {
 // http.ErrServerClosed.
 func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 
-// Close closes the listener and all connections. A request that waits for DAD
-// is treated as if its client had gone.
-func (s *Server) Close() error { return s.http.Close() }
+// Close closes the listener and all connections, also those to peers. A request
+// that waits for DAD is treated as if its client had gone.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	s.connections.close() // the HTTP server does not know them any more
+	return err
+}
 
 // handler routes requests. Each view has one path; GET shows it, POST adds to
 // it or changes it, DELETE removes from it.
@@ -64,6 +69,8 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/link", show(s, links))
 	mux.HandleFunc("POST /v1/link", change(s.changeLink))
 	mux.HandleFunc("POST /v1/ping", s.ping)
+	mux.HandleFunc("POST /v1/connect", s.connect)
+	mux.HandleFunc("GET /v1/connect", s.connectResult)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, r *http.Request) { reply(w, s.version) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

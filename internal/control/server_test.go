@@ -322,7 +322,7 @@ func TestLink(t *testing.T) {
 	if l, err := s.Links(t.Context(), "tap0"); err != nil || len(l) != 1 || !l[0].Up || l[0].MTU != 1400 {
 		t.Errorf("link %v, %v, want up with MTU 1400", l, err)
 	}
-	for _, body := range []string{`{}`, `{"mtu":1279}`, `{"mtu":1501}`, `{"up":1}`} {
+	for _, body := range []string{`{}`, `{"mtu":1279}`, `{"mtu":1501}`, `{"up":1}`, `{"link_address":"02"}`, `{"link_address":"33:33:00:00:00:01"}`} {
 		s.wantError(t, "POST", "/v1/link", body, 400, "invalid", 2)
 	}
 }
@@ -437,7 +437,7 @@ func TestSeveralInterfaces(t *testing.T) {
 // FuzzControl: whatever the request, the answer is JSON with one of the
 // documented statuses, and nothing panics.
 func FuzzControl(f *testing.F) {
-	paths := []string{"/v1/addr", "/v1/addr/accept", "/v1/addr/failures", "/v1/route", "/v1/route/get", "/v1/neigh", "/v1/neigh/flush", "/v1/maddr", "/v1/link", "/v1/ping", "/v1/version", "/"}
+	paths := []string{"/v1/addr", "/v1/addr/accept", "/v1/addr/failures", "/v1/route", "/v1/route/get", "/v1/neigh", "/v1/neigh/flush", "/v1/maddr", "/v1/link", "/v1/ping", "/v1/connect", "/v1/version", "/"}
 	for _, p := range paths {
 		for _, m := range []string{"GET", "POST", "DELETE"} {
 			f.Add(m, p, "", `{"address":"2001:db8::5","prefix_len":64,"timeout":0.001}`)

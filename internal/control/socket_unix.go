@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,4 +39,24 @@ func lockDir(dir string) (unlock func(), err error) {
 func listenPrivate(path string) (*net.UnixListener, error) {
 	defer unix.Umask(unix.Umask(0o177))
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+}
+
+// awaitHangup waits until the other side has closed c altogether, and not just
+// its sending direction; false: c was closed here.
+func awaitHangup(c net.Conn) bool {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd)}}
+		for {
+			_, err := unix.Poll(p, 0)
+			if err == unix.EINTR {
+				continue
+			}
+			return err != nil || p[0].Revents != 0 // POLLHUP or POLLERR
+		}
+	})
+	return err == nil
 }

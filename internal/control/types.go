@@ -145,9 +145,10 @@ type Link struct {
 
 // LinkChange is the body of POST /v1/link: what is given changes.
 type LinkChange struct {
-	Interface string `json:"interface,omitempty"`
-	Up        *bool  `json:"up,omitempty"`
-	MTU       *int   `json:"mtu,omitempty"`
+	Interface   string      `json:"interface,omitempty"`
+	Up          *bool       `json:"up,omitempty"`
+	MTU         *int        `json:"mtu,omitempty"`
+	LinkAddress nd.LinkAddr `json:"link_address,omitzero"`
 }
 
 // Ping is the body of POST /v1/ping: one Echo Request.
@@ -166,6 +167,15 @@ type Pong struct {
 	HopLimit int        `json:"hop_limit"`
 	Bytes    int        `json:"bytes"` // of the payload
 	RTT      float64    `json:"rtt"`   // seconds
+}
+
+// Connect is the body of POST /v1/connect.
+type Connect struct {
+	Interface string     `json:"interface,omitempty"`
+	Network   string     `json:"network"` // tcp, udp
+	Address   netip.Addr `json:"address"`
+	Port      uint16     `json:"port"`
+	Source    netip.Addr `json:"source,omitzero"` // absent: chosen
 }
 
 // Version is the answer to GET /v1/version.
