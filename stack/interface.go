@@ -444,7 +444,7 @@ type RouteResult struct {
 	NextHop  netip.Addr // the destination itself if that is on-link
 	Source   netip.Addr
 	Neighbor string // the next hop's neighbor state, or "none"
-	MTU      int    // the largest packet that the path takes, as far as is known
+	PathMTU  int    // what the path is known to carry; 0: what the link does (RFC 8201)
 }
 
 // Route tells how a packet to dst would leave; src, if valid, is its source.
@@ -459,7 +459,9 @@ func (i *Interface) routeTo(dst, src netip.Addr) (r RouteResult, err error) {
 		return r, err
 	}
 	r = RouteResult{NextHop: dst, Source: src.WithZone(""), Neighbor: "none"}
-	r.MTU, _ = i.host.PathMTU(dst)
+	if mtu, estimated := i.host.PathMTU(dst); estimated {
+		r.PathMTU = mtu
+	}
 	snapshot := i.view.Load()
 	switch {
 	case !i.usable.Load():

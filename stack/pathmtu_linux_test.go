@@ -58,6 +58,9 @@ func TestPathWithANarrowLink(t *testing.T) {
 				if r.i.Counters().TooBigsIn == 0 {
 					t.Fatal("no Packet Too Big")
 				}
+				if way, err := r.i.Route(farHost, netip.Addr{}); err != nil || way.PathMTU != mtu {
+					t.Errorf("the route is %+v, %v; want a path MTU of %d", way, err, mtu)
+				}
 				wire := capture(t, r.a.Namespace, "tap0")
 				pingsFar(t, r, far)
 				udpToFar(t, r, far)

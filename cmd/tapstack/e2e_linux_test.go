@@ -489,6 +489,19 @@ func TestE2E_RoutesNeighborsGroupsAndLink(t *testing.T) {
 	}
 }
 
+// A label makes the address a source that the default table would not choose.
+//
+// Spec: RFC 6724, section 2.1, SHOULD, SAS-R13
+func TestE2E_AddressLabels(t *testing.T) {
+	p := newPlace(t)
+	p.kernel("tap0", "2001:db8::9/64")
+	p.serve("--tap", "tap0", "--mac", "02:00:00:00:00:01", "--route", "default,via fe80::9",
+		"--addr", "2001:db8::5/64", "--addr", "fd00::5/64", "--addrlabel", "2a00::/16=13")
+	p.settle()
+	p.want("route get 2a00::1", result{Stdout: "2a00::1 via fe80::9 dev tap0 src fd00::5 neighbor none\n"})
+	p.want("route get 2a01::1", result{Stdout: "2a01::1 via fe80::9 dev tap0 src 2001:db8::5 neighbor none\n"})
+}
+
 func TestE2E_Ping(t *testing.T) {
 	p := newPlace(t)
 	p.kernel("tap0", "2001:db8::9/64")

@@ -70,6 +70,8 @@ func TestUsageErrors(t *testing.T) {
 		"run --tap tap0 --addr x", "run --tap tap0 --addr ::1", "run --tap tap0 --route x", "run --tap tap0 --route 2001:db8::1/64", "run --tap tap0 --route default,fe80::1", "run --tap tap0 --route default,via\tx",
 		"run --tap tap0 --profile rfc1", "run --tap tap0 --set x", "run --tap tap0 --set x=1", "run --tap tap0 --set dad_transmits=x", "run --tap tap0 --dad-transmits x", "run --tap tap0 --dad-transmits -1",
 		"run --tap tap0 --services time", "run --tap tap0 --backend x", "run --tap tap0 --offload x", "run --tap tap0 --log-format x", "run --tap tap0 --addr fe80::1%tap1",
+		"run --tap tap0 --addrlabel x", "run --tap tap0 --addrlabel 2001:db8::/32", "run --tap tap0 --addrlabel 2001:db8::/32=256", "run --tap tap0 --addrlabel 2001:db8::1/32=5",
+		"run --tap tap0 --addrlabel 192.0.2.0/24=5", "run --tap tap0 --addrlabel 2001:db8::/32=5 --addrlabel 2001:db8::/32=6",
 		"run --tap tap0 --iid x", "run --tap tap0 --iid=", "run --tap tap0 --set iid=x", "run --tap tap0 --state-dir", "run --tap tap0 --state-dir=",
 		"run --tap tap0 --forward x", "run --tap tap0 --forward udp::80=localhost:80", "run --tap tap0 --forward tcp::80=localhost", "run --tap tap0 --forward tcp:[::1]:80=localhost:80",
 		"run --tap tap0 --forward tcp::80=localhost:80 --forward tcp:[::]:80=localhost:81", "run --tap tap0 --forward tcp:[fe80::1%tap1]:80=localhost:80",

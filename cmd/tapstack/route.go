@@ -167,7 +167,11 @@ func newRouteGet(t *target) *cobra.Command {
 			if l.NextHop != l.Destination {
 				via = "via " + l.NextHop.String()
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s dev %s src %s neighbor %s\n", l.Destination, via, l.Interface, l.Source, l.Neighbor)
+			mtu := ""
+			if l.PathMTU != 0 {
+				mtu = fmt.Sprintf(" mtu %d", l.PathMTU)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s dev %s src %s neighbor %s%s\n", l.Destination, via, l.Interface, l.Source, l.Neighbor, mtu)
 			return nil
 		},
 	}

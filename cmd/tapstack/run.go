@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/tapstack/tapstack/internal/forward"
 	"github.com/tapstack/tapstack/internal/services"
 	"github.com/tapstack/tapstack/nd"
+	"github.com/tapstack/tapstack/rib"
 	"github.com/tapstack/tapstack/stack"
 	"github.com/tapstack/tapstack/tap"
 )
@@ -27,6 +30,7 @@ type runFlags struct {
 	backend, offload, profile, logFormat     string
 	iid, stateDir                            string
 	addrs, routes, knobs, services, forwards []string
+	labels                                   []string
 	fd, mtu, dadTransmits                    int
 	up, keepGoing, noRA, verbose             bool
 }
@@ -78,6 +82,7 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	flags.StringArrayVar(&f.addrs, "addr", nil, "add the address `PREFIX` (repeatable)")
 	flags.StringArrayVar(&f.routes, "route", nil, "add the route `PREFIX[,via ADDR]` (repeatable)")
 	flags.StringVar(&f.profile, "profile", "current", "behave as the RFCs of `NAME` ask: rfc2462, rfc4862 or current")
+	flags.StringArrayVar(&f.labels, "addrlabel", nil, "give addresses in PREFIX a label in the choice of sources, `PREFIX=LABEL` (repeatable; RFC 6724, section 2.1)")
 	flags.StringArrayVar(&f.knobs, "set", nil, "change one knob of the profile, `KNOB=VALUE` (repeatable); \"help\" lists them")
 	flags.StringVar(&f.iid, "iid", "", "make interface identifiers of `KIND`: eui64, stable or random (default: as the profile has it)")
 	flags.StringVar(&f.stateDir, "state-dir", "", "keep the secret and the counters of stable identifiers in `DIR`")
@@ -183,6 +188,9 @@ func (f *runFlags) parse(cmd *cobra.Command) (s *settings, err error) {
 	if s.forwards, err = f.forwardRules(); err != nil {
 		return nil, err
 	}
+	if s.iface.Policy, err = f.policy(); err != nil {
+		return nil, err
+	}
 	s.iface.NoRouters = f.noRA
 	if s.iface.Profile, err = f.chosenProfile(cmd); err != nil {
 		return nil, err
@@ -253,6 +261,24 @@ func (f *runFlags) forwardRules() ([]forward.Rule, error) {
 		rules = append(rules, r)
 	}
 	return rules, nil
+}
+
+// policy parses --addrlabel.
+func (f *runFlags) policy() ([]rib.Policy, error) {
+	var rows []rib.Policy
+	for _, text := range f.labels {
+		prefix, label, _ := strings.Cut(text, "=")
+		p, err := netip.ParsePrefix(prefix)
+		n, labelErr := strconv.ParseUint(label, 10, 8)
+		if err != nil || labelErr != nil {
+			return nil, usagef("--addrlabel %q is not PREFIX=LABEL with a LABEL from 0 to 255", text)
+		}
+		rows = append(rows, rib.Policy{Prefix: p, Label: uint8(n)})
+	}
+	if err := rib.ValidatePolicy(rows); err != nil {
+		return nil, usagef("--addrlabel: %s", strings.TrimPrefix(err.Error(), "rib: "))
+	}
+	return rows, nil
 }
 
 func (f *runFlags) address(s string) (stack.AddressConfig, error) {

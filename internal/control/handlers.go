@@ -313,7 +313,7 @@ func (s *Server) route(r *http.Request) (l Lookup, err error) {
 	case err != nil:
 		return l, err
 	}
-	return Lookup{Destination: dst, NextHop: got.NextHop, Source: got.Source, Interface: i.Name(), Neighbor: got.Neighbor}, nil
+	return Lookup{Destination: dst, NextHop: got.NextHop, Source: got.Source, Interface: i.Name(), Neighbor: got.Neighbor, PathMTU: got.PathMTU}, nil
 }
 
 func (s *Server) addNeighbor(_ context.Context, n NeighborRef) error {

@@ -91,6 +91,8 @@ type Lookup struct {
 	Source      netip.Addr `json:"source"`
 	Interface   string     `json:"interface"`
 	Neighbor    string     `json:"neighbor"` // the next hop's state, or "none"
+	// PathMTU is there if the path carries less than the link.
+	PathMTU int `json:"path_mtu,omitempty"`
 }
 
 // Neighbor is one line of GET /v1/neigh.
