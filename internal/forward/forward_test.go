@@ -225,7 +225,12 @@ func TestForward_TargetRefuses(t *testing.T) {
 	}
 	l.Close()
 	n.start(t, "[2001:db8::1]:80", l.Addr().String())
-	if _, err := n.connect(t, "[2001:db8::1]:80").Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	c, err := n.peer.DialContext(t.Context(), "tcp", "[2001:db8::1]:80")
+	if err == nil { // else the reset was quicker than the dial
+		defer c.Close()
+		_, err = c.Read(make([]byte, 1))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the peer sees %v, want %v", err, syscall.ECONNRESET)
 	}
 }
