@@ -21,7 +21,8 @@
 // one goroutine, its loop, and adds the clock, the link and the sockets, which
 // are gVisor's. Data packets do not pass the loop.
 //
-// Routers are listened to and addresses formed of their prefixes. A dead
-// router is not left before its lifetime ends, and redirects and path MTU are
-// not handled yet; neither are forwarding and IPv4, which never will be.
+// It does everything that a host on an Ethernet link does: it finds routers and
+// leaves dead ones, forms and ages addresses, follows redirects and path MTUs.
+// Which RFCs it follows where they differ is a Profile. It does not forward,
+// knows no IPv4 and is no DHCPv6 client.
 package stack
