@@ -30,9 +30,13 @@ func (n *node) adverts(dst netip.Addr) (all []*nd.NeighborAdvert) {
 // Spec: RFC 9131, section 6.1.2, SHOULD NOT, UNA-R03
 func TestUNA_R02_NewGlobalAddressIsAdvertisedToRouters(t *testing.T) {
 	n := newNode(t, CoreConfig{})
-	n.up()
+	n.step(LinkUp{})
+	n.run(10 * time.Second)
+	n.addConfig(AddressConfig{Prefix: netip.MustParsePrefix("2001:db8::7/64"), PreferredLifetime: -1})
+	n.addConfig(AddressConfig{Prefix: netip.MustParsePrefix("2001:db8::8/64"), Anycast: true})
+	n.run(10 * time.Second)
 	if as := n.adverts(nd.AllRouters); len(as) != 0 {
-		t.Errorf("the link-local address was advertised: %v", as)
+		t.Errorf("a link-local, a deprecated or an anycast address was advertised: %v", as)
 	}
 	n.add("2001:db8::5/64")
 	n.run(999 * time.Millisecond)
@@ -127,6 +131,27 @@ func TestUNA_R01_AnotherLinkAddr(t *testing.T) {
 	}
 	if _, ok := n.address(ownLL); !ok {
 		t.Error("the address of the old link-layer address went")
+	}
+	// Solicitations and addresses that are formed from now on have it too.
+	n = newRoutedNode(t, CoreConfig{})
+	n.up()
+	n.step(SetLinkAddr{LinkAddr: otherMAC})
+	n.run(time.Minute)
+	solicited := false
+	for _, f := range sent(n.take()) {
+		if s := wire(f); strings.Contains(s, "RS") {
+			solicited = true
+			if !strings.Contains(s, "RS "+otherMAC.String()) {
+				t.Errorf("a solicitation of routers: %s", s)
+			}
+		}
+	}
+	if !solicited {
+		t.Error("no router was solicited")
+	}
+	n.hearsRouter(peerLL, routerAdvert(30*time.Minute, prefixOption(2*time.Hour, time.Hour)))
+	if a := n.only(OriginSLAAC).Prefix.Addr(); a != netip.MustParseAddr("2001:db8:5::ff:fe00:8") {
+		t.Errorf("the autoconfigured address is %v", a)
 	}
 	id = n.id()
 	n.step(SetLinkAddr{id, nd.LinkAddr{1}})

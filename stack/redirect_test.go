@@ -132,6 +132,65 @@ func TestRDR_R08_Switch(t *testing.T) {
 	}
 }
 
+// What was redirected to a router goes back when that is none any more, or not
+// a default router.
+//
+// Spec: RFC 4861, section 6.3.5, MUST, RA-R18
+// Spec: RFC 4861, section 7.2.5, MUST, NUD-R07
+func TestRedirectEndsWithItsRouter(t *testing.T) {
+	for name, ends := range map[string]func(n *node){
+		"an advertisement with lifetime 0": func(n *node) {
+			ra := routerAdvert(30 * time.Minute)
+			ra.SourceLinkAddr, ra.Preference = otherMAC, nd.Low
+			n.receives(ndFrame(otherMAC, otherRouter, nd.AllNodes, ra))
+			ra.RouterLifetime = 0
+			n.receives(ndFrame(otherMAC, otherRouter, nd.AllNodes, ra))
+		},
+		"a neighbor advertisement without the R flag": func(n *node) {
+			n.receives(ndFrame(otherMAC, otherRouter, ownLL, &nd.NeighborAdvert{Target: otherRouter, Solicited: true, TargetLinkAddr: otherMAC}))
+		},
+	} {
+		n := redirectedNode(t, Current())
+		n.hears(peerLL, slaacAddr, redirect(otherRouter, otherMAC))
+		if p := n.sends(slaacAddr, farAway, 1); p.to != otherMAC {
+			t.Fatalf("after the redirect: %v", p.to)
+		}
+		ends(n)
+		if p := n.sends(slaacAddr, farAway, 1); p.to != peerMAC {
+			t.Errorf("after %s the packet goes to %v", name, p.to)
+		}
+	}
+}
+
+// A neighbor that is known not to answer is not used by a redirect or a route
+// that comes later.
+//
+// Spec: RFC 7048, section 3, SHOULD NOT, NUD-R11
+func TestNUD_R11_NewWayToANeighborThatDoesNotAnswer(t *testing.T) {
+	n := redirectedNode(t, Current())
+	silent := netip.MustParseAddr("2001:db8:5::99")
+	n.receives(ndFrame(otherMAC, silent, nd.SolicitedNode(slaacAddr), &nd.NeighborSolicit{Target: slaacAddr, SourceLinkAddr: otherMAC}))
+	n.sends(slaacAddr, silent, 1)
+	n.answersOnly(peerLL, peerMAC, 10*time.Second)
+	if e, _ := n.core.neighbors.Lookup(silent); e.State != nd.Unreachable {
+		t.Fatalf("the neighbor is %v", e.State)
+	}
+	n.step(AddRoute{RouteConfig: RouteConfig{Prefix: netip.MustParsePrefix("2001:db8:77::/48"), Via: silent}})
+	if p := n.sends(slaacAddr, farAway, 1); p.to != peerMAC {
+		t.Errorf("a packet goes by the new route to %v", p.to)
+	}
+	// The same of a destination off-link that a redirect calls on-link.
+	far := netip.MustParseAddr("2001:db8:88::1")
+	n.step(RemoveRoute{RouteConfig: RouteConfig{Prefix: netip.MustParsePrefix("2001:db8:77::/48"), Via: silent}})
+	n.hears(peerLL, slaacAddr, &nd.Redirect{Target: far, Destination: far, TargetLinkAddr: otherMAC})
+	n.sends(slaacAddr, far, 1)
+	n.answersOnly(peerLL, peerMAC, 10*time.Second)
+	n.hears(peerLL, slaacAddr, &nd.Redirect{Target: far, Destination: far})
+	if p := n.sends(slaacAddr, far, 1); p.to != peerMAC {
+		t.Errorf("a packet goes by the redirect to %v; the neighbor is %v", p.to, n.core.Neighbors())
+	}
+}
+
 // A flood of redirects from the first hop is bounded, and the latest counts.
 func TestRedirectsAreBounded(t *testing.T) {
 	n := newRoutedNode(t, CoreConfig{Limits: Limits{MaxRedirects: 8}})
