@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapstack/tapstack/mld"
+	"github.com/tapstack/tapstack/nd"
 	"github.com/tapstack/tapstack/stack"
 	"github.com/tapstack/tapstack/tap"
 )
@@ -422,6 +424,41 @@ func TestErrorsOfMemberships(t *testing.T) {
 		}
 		if _, err := sb.ListenPacket("udp", "["+groupA+"%tap7]:5000"); err == nil || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			t.Errorf("binding to a group of another interface: %v", err)
+		}
+	})
+}
+
+// mldQueryFrame is a General Query of version 2 from macB, with hop limit 1
+// behind a Router Alert. The window is less than 32,768 ms.
+func mldQueryFrame(src, dst netip.Addr, window time.Duration) []byte {
+	q := &mld.Query{Version: 2, MaxResponseDelay: window, Group: netip.IPv6Unspecified()}
+	message := mld.Append(nil, src, dst, q)
+	to := nd.MulticastLinkAddr(dst)
+	f := append(append(append([]byte{}, to[:]...), macB[:]...), 0x86, 0xdd, 0x60, 0, 0, 0)
+	f = binary.BigEndian.AppendUint16(f, uint16(8+len(message)))
+	f = append(append(append(f, 0, 1), src.AsSlice()...), dst.AsSlice()...)
+	f = append(f, 58, 0, 5, 2, 0, 0, 1, 0)
+	return append(f, message...)
+}
+
+// A query is heard whatever its source, also if that is not one that the group
+// is joined for.
+//
+// Spec: RFC 3810, section 4.2, must, MLD2-R14
+func TestMLD2_R14_QueriesAreNotFilteredBySource(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		la, lb := tap.Pipe(macA, macB, 1500)
+		_, i := attach(t, la, stack.WithoutTCP(stack.InterfaceConfig{NoRouters: true}))
+		t.Cleanup(func() { lb.Close() })
+		time.Sleep(5 * time.Second)
+		must(t, i.JoinGroup(netip.MustParseAddr(groupSSM), addrs(source1)...))
+		query := mldQueryFrame(netip.MustParseAddr("fe80::77"), netip.MustParseAddr(groupSSM), time.Second)
+		if _, err := lb.Write([]stack.Frame{{Data: [][]byte{query}}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		if c := i.Counters(); c.MLDQueriesIn != 1 || c.OtherSource != 0 {
+			t.Errorf("%d queries heard, %d packets of other sources", c.MLDQueriesIn, c.OtherSource)
 		}
 	})
 }
