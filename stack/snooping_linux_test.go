@@ -323,7 +323,7 @@ func TestMLD2_R06_TenThousandGroupsAnswerInTime(t *testing.T) {
 }
 
 // What no querier sends is answered by nothing and counted by what is wrong
-// with it; a flood of queries has as many answers as one.
+// with it; a flood of good queries has few answers.
 func TestHostileQueriesOnTheWire(t *testing.T) {
 	t.Parallel()
 	k := newKernelNode(t, quick)
@@ -378,8 +378,10 @@ func TestHostileQueriesOnTheWire(t *testing.T) {
 		})
 	}
 	time.Sleep(1100 * time.Millisecond)
-	if n := reports(); n < 1 || n > 3 {
-		t.Errorf("%d answers to a flood, want one, or a few if it took longer than the first", n)
+	// One for each delay that ended during the flood, the shortest of those
+	// that were drawn (RFC 3810, section 6.2, rule 2).
+	if n := reports(); n < 1 || n > waves*wave/50 {
+		t.Errorf("%d answers to a flood of %d queries", n, waves*wave)
 	}
 }
 
