@@ -338,3 +338,29 @@ func TestRefusedMemberships(t *testing.T) {
 		t.Errorf("with room again: %v", err)
 	}
 }
+
+// BenchmarkGeneralQuery is a query and all that answers it, as frames, of a
+// host with n groups.
+func BenchmarkGeneralQuery(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			core := NewCore(CoreConfig{LinkAddr: ownMAC, NoRouters: true}, &script{point: 0.5})
+			now := time.Unix(0, 0)
+			core.Step(now, LinkUp{})
+			for k := range n {
+				g := netip.AddrFrom16([16]byte{0: 0xff, 1: 5, 13: byte(k >> 16), 14: byte(k >> 8), 15: byte(k)})
+				core.Step(now, JoinGroup{0, g, static, nil})
+			}
+			now = now.Add(time.Minute)
+			core.Advance(now)
+			query := mldFrame(peerLL, nd.AllNodes, &mld.Query{Version: 2, MaxResponseDelay: 10 * time.Second, Group: netip.IPv6Unspecified()})
+			reports := 0
+			for b.Loop() {
+				core.Step(now, FrameReceived{query})
+				now = now.Add(time.Minute)
+				reports += len(sent(core.Advance(now)))
+			}
+			b.ReportMetric(float64(reports)/float64(b.N), "reports")
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -83,4 +84,21 @@ func TestGroupViewWhileItChanges(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
+}
+
+// BenchmarkGroupView is what a received datagram to one of n groups costs.
+func BenchmarkGroupView(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			v := newGroupView()
+			key := func(k int) [16]byte { return [16]byte{0: 0xff, 13: byte(k >> 16), 14: byte(k >> 8), 15: byte(k)} }
+			for k := range n {
+				v.set(key(k), mld.Filter{Mode: mld.Include, Sources: []netip.Addr{sourceA}})
+			}
+			b.ReportAllocs()
+			for k := 0; b.Loop(); k++ {
+				v.lookup(key(k%n), sourceA)
+			}
+		})
+	}
 }

@@ -248,13 +248,7 @@ func TestMLD_R12_TenThousandAddressesOnTheWire(t *testing.T) {
 	k := newKernelNode(t, quick)
 	time.Sleep(1100 * time.Millisecond) // the first reports are repeated
 	stop := k.capture()
-	var as []stack.AddressConfig
-	for n := range addresses {
-		a := netip.MustParseAddr("2001:db8::").As16()
-		a[13], a[14], a[15] = 1, byte(n>>8), byte(n)
-		as = append(as, stack.AddressConfig{Prefix: netip.PrefixFrom(netip.AddrFrom16(a), 128)})
-	}
-	for _, err := range k.i.AddAddresses(t.Context(), as) {
+	for _, err := range k.i.AddAddresses(t.Context(), manyAddresses(addresses)) {
 		must(t, err)
 	}
 	time.Sleep(1100 * time.Millisecond)
