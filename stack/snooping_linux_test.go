@@ -246,8 +246,8 @@ func TestRoutedGroup(t *testing.T) {
 func TestMLD_R12_TenThousandAddressesOnTheWire(t *testing.T) {
 	const addresses, perReport = 10_000, 72
 	k := newKernelNode(t, quick)
-	time.Sleep(1100 * time.Millisecond) // the first reports are repeated
-	stop := k.capture()
+	time.Sleep(1100 * time.Millisecond)            // the first reports are repeated
+	stop := k.capture("-s", "2000", "-B", "65536") // room for a burst
 	for _, err := range k.i.AddAddresses(t.Context(), manyAddresses(addresses)) {
 		must(t, err)
 	}
@@ -288,7 +288,7 @@ func TestMLD2_R06_TenThousandGroupsAnswerInTime(t *testing.T) {
 		must(t, c.JoinGroup(netip.AddrFrom16([16]byte{0: 0xff, 1: 5, 14: byte(n >> 8), 15: byte(n)})))
 	}
 	time.Sleep(1100 * time.Millisecond)
-	stop := k.capture()
+	stop := k.capture("-s", "2000", "-B", "65536")
 	query := mldQueryFrame(netip.MustParseAddr("fe80::77"), netip.MustParseAddr("ff02::1"), window)
 	packetSocket(t, k.ns, "tap0")(query)
 	time.Sleep(window + 500*time.Millisecond)
