@@ -89,6 +89,8 @@ type Core struct {
 	linkLocals   []netip.Addr // assigned, oldest first; those that are so no longer are skipped lazily
 	joined       int          // memberships by JoinGroup and SetGroupFilter
 	mldVersion   int          // of which subscribers know
+	gathering    bool         // see reportTogether
+	gathered     mld.Changes
 	failures     []Failure
 	counters     CoreCounters
 
@@ -177,8 +179,8 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 		c.shutdown()
 	case AddAddresses:
 		c.addAddresses(ev.Requests)
-	case CancelAdd:
-		c.cancelAdd(ev.ID)
+	case CancelAdds:
+		c.cancelAdds(ev.IDs)
 	case RemoveAddress:
 		c.removeAddress(ev)
 	case AcceptAddress:
@@ -382,11 +384,21 @@ func (c *Core) shutdown() {
 	if c.up {
 		c.leaveAll()
 	}
-	for _, a := range c.addresses.inOrder() {
-		c.remove(a, ErrClosed, "shutdown")
-	}
+	c.removeAll(func(a *address) bool { return !a.isLinkLocal() })
+	c.removeAll((*address).isLinkLocal) // which the others' leaves came from
 	c.configured = configuredAddresses{}
 	c.linkDown()
+}
+
+// removeAll removes the addresses that fit, at shutdown.
+func (c *Core) removeAll(fits func(*address) bool) {
+	c.reportTogether(func() {
+		for _, a := range c.addresses.inOrder() {
+			if fits(a) {
+				c.remove(a, ErrClosed, "shutdown")
+			}
+		}
+	})
 }
 
 // disableIPv6 is RFC 4862, section 5.4.5: the node sends no IPv6 packet on

@@ -61,9 +61,9 @@ type (
 	Shutdown struct{}
 	// AddAddresses starts DAD for all of them at once.
 	AddAddresses struct{ Requests []AddRequest }
-	// CancelAdd ends a pending add and removes its address, completely. It
-	// has no effect once the add is done.
-	CancelAdd struct{ ID RequestID }
+	// CancelAdds ends pending adds and removes their addresses, completely. It
+	// has no effect on those that are done.
+	CancelAdds struct{ IDs []RequestID }
 	// RemoveAddress removes an address in whatever state.
 	RemoveAddress struct {
 		ID   RequestID
@@ -171,7 +171,7 @@ func (LinkUp) isCoreEvent()         {}
 func (LinkDown) isCoreEvent()       {}
 func (Shutdown) isCoreEvent()       {}
 func (AddAddresses) isCoreEvent()   {}
-func (CancelAdd) isCoreEvent()      {}
+func (CancelAdds) isCoreEvent()     {}
 func (RemoveAddress) isCoreEvent()  {}
 func (AcceptAddress) isCoreEvent()  {}
 func (ProbeFailed) isCoreEvent()    {}

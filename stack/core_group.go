@@ -112,6 +112,16 @@ func (c *Core) checkGroup(change mld.Change, begins bool) error {
 	return nil
 }
 
+// reportTogether puts off the changes of groups by DAD until the end of f, which
+// removes addresses, and reports them in as few packets as they fit in.
+func (c *Core) reportTogether(f func()) {
+	c.gathering = true
+	f()
+	changes := c.gathered
+	c.gathering, c.gathered = false, nil
+	c.runMLD(c.groups.Step(c.now, changes))
+}
+
 // leaveGroups ends all that a holder has of the groups, in one report.
 func (c *Core) leaveGroups(h mld.Holder, groups []netip.Addr) {
 	var changes mld.Changes

@@ -76,6 +76,38 @@ func TestMLD_R12_AddressesAreReportedTogetherBeforeTheirProbes(t *testing.T) {
 	}
 }
 
+// Leaving is reported together too: when the adds are cancelled, and at the
+// end, from a link-local address.
+//
+// Spec: derived, DER, MLD-R12
+func TestMLD_R12_LeavesAreReportedTogether(t *testing.T) {
+	const addresses, fits = 1000, 14
+	for name, end := range map[string]func(ids []RequestID) CoreEvent{
+		"cancelled": func(ids []RequestID) CoreEvent { return CancelAdds{ids} },
+		"shut down": func([]RequestID) CoreEvent { return Shutdown{} },
+	} {
+		n := newNode(t, CoreConfig{})
+		n.up()
+		requests := manyAddresses(addresses)
+		var ids []RequestID
+		for k := range requests {
+			requests[k].ID = RequestID(k + 1)
+			ids = append(ids, requests[k].ID)
+		}
+		n.core.Step(n.now, AddAddresses{requests})
+		actions := n.core.Step(n.now, end(ids))
+		reports := 0
+		for _, frame := range sent(actions) {
+			if strings.HasPrefix(wire(frame), ownLL.String()+" > ff02::16: MLD TO_IN ff02::1:ff01") {
+				reports++
+			}
+		}
+		if got := len(records(actions)); reports != fits || got < addresses {
+			t.Errorf("%s: %d reports about %d groups, want %d about %d", name, reports, got, fits, addresses)
+		}
+	}
+}
+
 // Spec: derived, DER, MLD-R13
 func TestMLD_R13_MembershipsOutlastTheLink(t *testing.T) {
 	n := newNode(t, CoreConfig{})

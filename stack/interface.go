@@ -318,11 +318,13 @@ func (i *Interface) AddAddresses(ctx context.Context, as []AddressConfig) []erro
 		case r = <-results:
 		case <-cancelled:
 			cause, cancelled = ctx.Err(), nil
+			var left []RequestID
 			for k := range as {
 				if !settled[k] {
-					i.inbox.putCommand(command{event: CancelAdd{first + RequestID(k)}})
+					left = append(left, first+RequestID(k))
 				}
 			}
+			i.inbox.putCommand(command{event: CancelAdds{left}})
 			r = <-results
 		}
 		if cause != nil && errors.Is(r.err, ErrAddressRemoved) {
