@@ -106,12 +106,11 @@ func (k *kernelNode) views() string {
 }
 
 // capture runs tcpdump on the kernel's side until stop is called, which
-// returns the packets. More options may be given to tcpdump.
-func (k *kernelNode) capture(more ...string) (stop func() []captured) {
+// returns the packets.
+func (k *kernelNode) capture() (stop func() []captured) {
 	k.t.Helper()
 	file := filepath.Join(k.t.TempDir(), "wire.pcap")
-	options := []string{"-i", "tap0", "-U", "-s", "0", "-B", "4096", "--immediate-mode", "-w", file}
-	cmd := k.ns.Command("tcpdump", append(append(options, more...), "ip6")...)
+	cmd := k.ns.Command("tcpdump", "-i", "tap0", "-U", "-s", "0", "-B", "4096", "--immediate-mode", "-w", file, "ip6")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		k.t.Fatal(err)
