@@ -175,7 +175,7 @@ func (m *model) allFailed(groups [][]rib.Route, to func(rib.Route) string) model
 		}
 	}
 	h := modelHop{hops: order[:1], list: order[1:], skipsAlways: len(order) > 1}
-	h.skipped = h.list[:min(len(h.list), 1)]
+	h.skipped = slices.Clone(h.list[:min(len(h.list), 1)])
 	return h
 }
 

@@ -302,6 +302,19 @@ func parse[T any](f func(string) T, list ...string) []T {
 	return out
 }
 
+// pick draws one of list, each as likely as the others: rapid.SampledFrom
+// prefers the first ones, and the rest would hardly meet.
+func pick[T any](t *rapid.T, label string, list ...T) T {
+	n := 0
+	for _, b := range rapid.SliceOfN(rapid.Bool(), 8, 8).Draw(t, label) {
+		n <<= 1
+		if b {
+			n |= 1
+		}
+	}
+	return list[n*len(list)>>8]
+}
+
 // drawKeyAndOwner draws a hold, half of the time one that exists.
 func drawKeyAndOwner(t *rapid.T, m *model) (rib.Key, rib.Owner) {
 	if rapid.Bool().Draw(t, "existing") {
@@ -309,16 +322,19 @@ func drawKeyAndOwner(t *rapid.T, m *model) (rib.Key, rib.Owner) {
 			return h.owner.Kind == rib.OwnerAddress
 		})
 		if len(existing) > 0 {
-			h := rapid.SampledFrom(existing).Draw(t, "hold")
+			h := pick(t, "hold", existing...)
 			return h.key, h.owner
 		}
 	}
-	k := rib.Key{
-		Prefix: rapid.SampledFrom(modelPrefixes).Draw(t, "prefix"),
-		Origin: rapid.SampledFrom([]rib.Origin{rib.OnLink, rib.StaticOrigin, rib.RA}).Draw(t, "origin"),
-		Metric: rapid.SampledFrom([]uint32{0, rib.OnLinkMetric, rib.StaticMetric}).Draw(t, "metric"),
+	router := pick(t, "router", modelGateways...)
+	if rapid.Bool().Draw(t, "default router") {
+		return advertised(all, router), byRouter(router, all)
 	}
-	router := rapid.SampledFrom(modelGateways).Draw(t, "router")
+	k := rib.Key{
+		Prefix: pick(t, "prefix", modelPrefixes...),
+		Origin: pick(t, "origin", rib.OnLink, rib.StaticOrigin, rib.RA),
+		Metric: pick[uint32](t, "metric", 0, rib.OnLinkMetric, rib.StaticMetric),
+	}
 	if k.Origin != rib.OnLink {
 		k.NextHop = router
 	}
@@ -330,54 +346,53 @@ func drawKeyAndOwner(t *rapid.T, m *model) (rib.Key, rib.Owner) {
 }
 
 func drawEvent(t *rapid.T, m *model) rib.Event {
-	addr := rapid.SampledFrom(modelAddrs).Draw(t, "addr")
-	router := rapid.SampledFrom(modelGateways).Draw(t, "of")
-	switch rapid.IntRange(0, 10).Draw(t, "event") {
-	case 0, 1:
+	addr := pick(t, "addr", modelAddrs...)
+	router := pick(t, "of", modelGateways...)
+	switch pick(t, "event", 0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 6) {
+	case 0:
 		ev := drawAssign(t, addr)
 		if rapid.Bool().Draw(t, "on-link") {
 			ev.OnLink = rapid.SampledFrom(modelPrefixes).Draw(t, "stated")
 		}
 		return ev
-	case 2:
+	case 1:
 		return rib.Withdraw{Addr: addr}
-	case 3:
+	case 2:
 		k, o := drawKeyAndOwner(t, m)
 		return rib.Remove{Key: k, Owner: o}
-	case 4, 5:
-		return rib.Reach{Addr: router, State: rapid.SampledFrom([]rib.Reachability{
-			rib.ReachUnknown, rib.ReachProbable, rib.ReachFailed, rib.ReachFailed,
-		}).Draw(t, "state")}
-	case 6:
-		ev := rib.Announce{Router: router, Prefix: rapid.SampledFrom(modelPrefixes[2:6]).Draw(t, "announced")}
-		if rapid.IntRange(0, 3).Draw(t, "renounce") == 0 {
+	case 3:
+		return rib.Reach{Addr: router, State: pick(t, "state",
+			rib.ReachUnknown, rib.ReachProbable, rib.ReachFailed, rib.ReachFailed)}
+	case 4:
+		ev := rib.Announce{Router: router, Prefix: pick(t, "announced", modelPrefixes[2:6]...)}
+		if pick(t, "renounce", true, false, false, false) {
 			return rib.Renounce(ev)
 		}
 		return ev
-	case 7:
+	case 5:
 		return drawRedirect(t, router)
 	}
 	k, o := drawKeyAndOwner(t, m)
 	return rib.Add{
 		Key: k, Owner: o,
-		Preference: rib.Preference(rapid.IntRange(-1, 1).Draw(t, "preference")),
-		Lifetime:   time.Duration(rapid.IntRange(0, 5).Draw(t, "lifetime")) * time.Second,
+		Preference: pick[rib.Preference](t, "preference", 0, 0, 0, -1, 1),
+		Lifetime:   time.Duration(pick(t, "lifetime", 0, 0, 0, 2, 5, 20)) * time.Second,
 	}
 }
 
 func drawRedirect(t *rapid.T, router netip.Addr) rib.Event {
-	switch rapid.IntRange(0, 9).Draw(t, "redirect") {
+	switch pick(t, "redirect", 0, 1, 2, 2, 2, 2, 2, 2) {
 	case 0:
 		return rib.FlushRedirects{}
 	case 1:
 		return rib.Unredirect{Target: router}
 	}
-	ev := rib.Redirect{Dst: rapid.SampledFrom(modelDsts).Draw(t, "dst"), Target: router}
-	if rapid.IntRange(0, 2).Draw(t, "on-link") == 0 {
+	ev := rib.Redirect{Dst: pick(t, "dst", modelDsts...), Target: router}
+	if pick(t, "on-link", true, false, false) {
 		ev.Target = ev.Dst
 	}
-	ev.From = rapid.SampledFrom(append([]netip.Addr{{}}, modelGateways...)).Draw(t, "from")
-	ev.Src = rapid.SampledFrom([]netip.Addr{{}, global1, modelSrcs[1]}).Draw(t, "src")
+	ev.From = pick(t, "from", append([]netip.Addr{{}}, modelGateways...)...)
+	ev.Src = pick(t, "src", netip.Addr{}, global1, modelSrcs[1])
 	return ev
 }
 
@@ -420,8 +435,8 @@ func TestAgainstLinearScan(t *testing.T) {
 		cfg := rib.Config{
 			OnLinkAssumption: rapid.Bool().Draw(t, "on-link assumption"),
 			RFC3484:          rapid.Bool().Draw(t, "rfc3484"),
-			MaxRoutes:        rapid.SampledFrom([]int{4, 1000}).Draw(t, "max routes"),
-			TypeA:            rapid.IntRange(0, 2).Draw(t, "type A") == 0,
+			MaxRoutes:        pick(t, "max routes", 4, 1000, 1000),
+			TypeA:            pick(t, "type A", true, false, false),
 			MaxAnnouncements: 4,
 			MaxRedirects:     3,
 			RedirectLifetime: 8 * time.Second,
@@ -434,9 +449,14 @@ func TestAgainstLinearScan(t *testing.T) {
 			answers  answers
 		}
 		var records []record
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		for i := range rapid.IntRange(1, 20).Draw(t, "steps") + pick(t, "more", 0, 10, 20, 30) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 2).Draw(t, "seconds")) * time.Second)
 			ev := drawEvent(t, m)
+			if i < 2*len(modelGateways) && rapid.Bool().Draw(t, "begin with routers") {
+				// Without several routers there is little to choose.
+				router, p := modelGateways[i/2], []netip.Prefix{all, docPrefix}[i%2]
+				ev = rib.Add{Key: advertised(p, router), Owner: byRouter(router, p)}
+			}
 			actions := table.Step(now, ev)
 			m.step(now, ev)
 
