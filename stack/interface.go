@@ -126,7 +126,8 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 	}
 	host, err := netstack.New(netstack.Config{
 		Name: name, MTU: link.MTU(), GSOMaxSize: gso, Output: i.output, Source: i.source, Progress: i.progress,
-		NoFlowLabel: cfg.Profile.noFlowLabel, NoUnreachables: cfg.Profile.noUnreachables, WithoutTCP: cfg.withoutTCP,
+		NoFlowLabel: cfg.Profile.noFlowLabel, NoUnreachables: cfg.Profile.noUnreachables,
+		ErrorRate: cfg.Profile.errorRate(), ErrorBurst: cfg.Profile.errorRate(), WithoutTCP: cfg.withoutTCP,
 	})
 	if err != nil {
 		return nil, err

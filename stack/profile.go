@@ -46,6 +46,7 @@ type Profile struct {
 	ignoreRedirects    bool
 	noFlowLabel        bool
 	noUnreachables     bool
+	icmpTimer          bool
 }
 
 // identifiers says how the identifiers of autoconfigured addresses are made.
@@ -203,6 +204,8 @@ var knobs = []Knob{
 		choice("off", "on", func(p *Profile) *bool { return &p.noFlowLabel })},
 	{"unreachables", "on|off", "RFC 4443, section 3.1", "send Destination Unreachable messages",
 		choice("off", "on", func(p *Profile) *bool { return &p.noUnreachables })},
+	{"icmp_limit", "bucket|timer", "RFC 4443, section 2.4", "limit ICMPv6 errors by a token bucket of 10, filled 10 times a second, or (RFC 2463) to one a second",
+		choice("timer", "bucket", func(p *Profile) *bool { return &p.icmpTimer })},
 	{"sas", "3484|6724", "RFC 6724", "the rules of source address selection",
 		choice("3484", "6724", func(p *Profile) *bool { return &p.rfc3484 })},
 }
@@ -241,6 +244,15 @@ func (p Profile) disablesIPv6(hardware bool) bool {
 // NeedsSecret reports whether interface identifiers are made with the help of
 // Identity.Secret.
 func (p Profile) NeedsSecret() bool { return p.identifiers == stableIdentifiers }
+
+// errorRate is how many ICMPv6 errors are sent a second, and at once; 0: the
+// default.
+func (p Profile) errorRate() int {
+	if p.icmpTimer {
+		return 1
+	}
+	return 0
+}
 
 func (p Profile) dadConfig(c CoreConfig) dad.Config {
 	return dad.Config{

@@ -25,14 +25,14 @@ type configs struct {
 	Autoconf  nd.AutoconfConfig
 	Failure   linkLocalFailure
 
-	Optimistic, SkipSameIID, NoGratuitousNA, OnLinkFromND, NoRedirects, NoFlowLabel, NoUnreachables bool
+	Optimistic, SkipSameIID, NoGratuitousNA, OnLinkFromND, NoRedirects, NoFlowLabel, NoUnreachables, ICMPTimer bool
 }
 
 func configsOf(p Profile) configs {
 	var c CoreConfig
 	return configs{
 		p.dadConfig(c), p.neighborConfig(c), p.mldConfig(c), p.ribConfig(c), p.routerConfig(c), p.autoconfConfig(c), p.linkLocalFailure,
-		p.optimisticDAD, p.skipSameIID, p.noGratuitousNA, p.onLinkFromND, p.ignoreRedirects, p.noFlowLabel, p.noUnreachables,
+		p.optimisticDAD, p.skipSameIID, p.noGratuitousNA, p.onLinkFromND, p.ignoreRedirects, p.noFlowLabel, p.noUnreachables, p.icmpTimer,
 	}
 }
 
@@ -120,6 +120,7 @@ func TestKnobs(t *testing.T) {
 		"m_o_flags":              {"sticky", "event", func(c *configs) { c.Routers.StickyFlags = true }},
 		"flow_label":             {"off", "on", func(c *configs) { c.NoFlowLabel = true }},
 		"unreachables":           {"off", "on", func(c *configs) { c.NoUnreachables = true }},
+		"icmp_limit":             {"timer", "bucket", func(c *configs) { c.ICMPTimer = true }},
 	}
 	for _, k := range Knobs() {
 		test, ok := tests[k.Name]
