@@ -24,9 +24,11 @@ import (
 var quick = stack.InterfaceConfig{Profile: quickProfile()}
 
 // quickProfile shortens DAD, so that tests in real time do not wait.
-func quickProfile() stack.Profile {
-	p := stack.Current()
-	for knob, value := range map[string]string{"retrans_timer": "20ms", "iid": "eui64", "temp_addresses": "off"} {
+func quickProfile() stack.Profile { return profileWith(stack.Current(), "20ms") }
+
+// profileWith is p with another RetransTimer and addresses that can be foreseen.
+func profileWith(p stack.Profile, retransTimer string) stack.Profile {
+	for knob, value := range map[string]string{"retrans_timer": retransTimer, "iid": "eui64", "temp_addresses": "off"} {
 		if err := p.Set(knob, value); err != nil {
 			panic(err)
 		}

@@ -66,7 +66,7 @@ func (x *exchange) run(stop <-chan struct{}) error {
 // Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R01
 func TestFlowsOutliveTheirRouter(t *testing.T) {
 	t.Parallel()
-	for name, profile := range map[string]stack.Profile{"rfc4862": quickAs(stack.RFC4862()), "current": quickProfile()} {
+	for name, profile := range map[string]stack.Profile{"rfc4862": patientAs(stack.RFC4862()), "current": patientProfile()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			flowsOutliveTheirRouter(t, profile)

@@ -182,7 +182,7 @@ func TestCACHE_R05_FloodDelaysNeitherDADNorDefence(t *testing.T) {
 		close(released)
 		select {
 		case at := <-answered:
-			if d := at.Sub(asked); d > time.Second {
+			if d := at.Sub(asked); d > 5*time.Second { // a slow machine is given time
 				t.Errorf("the address was defended after %v", d)
 			}
 		case <-time.After(10 * time.Second):

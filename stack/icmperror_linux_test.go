@@ -37,7 +37,7 @@ var unreachables = []struct {
 func newBarred(t *testing.T) *routed {
 	t.Helper()
 	netnstest.Require(t, "nft")
-	r := newRouted(t, quick, 1)
+	r := newRouted(t, patient, 1)
 	mustAddRoute(t, r.i, "::/0", ll1)
 	r.host.Forward(t) // for a loop, and so that its errors have no limit
 	r.routers[0].Script(t,

@@ -26,7 +26,7 @@ type life struct {
 func begin(t *testing.T, l *netnstest.Link, device tap.Config, identity stack.Identity) *life {
 	t.Helper()
 	profile := stack.Current()
-	if err := profile.Set("retrans_timer", "20ms"); err != nil {
+	if err := profile.Set("retrans_timer", "300ms"); err != nil {
 		t.Fatal(err)
 	}
 	s, err := stack.New(stack.Config{})

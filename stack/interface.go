@@ -351,14 +351,20 @@ func addRequests(first RequestID, as []AddressConfig) []AddRequest {
 func (i *Interface) StartAddress(a AddressConfig) error {
 	outcome := make(chan error, 1)
 	id := i.requests.add(1, func(_ int, err error) { outcome <- err })
-	i.inbox.putCommand(command{event: AddAddresses{addRequests(id, []AddressConfig{a})}})
-	i.look(func(*Core) {}) // the command before it has run
-	select {
-	case err := <-outcome:
-		return i.opError("add", a.Prefix.Addr(), err)
-	default:
-		return nil
+	atOnce := error(ErrClosed) // if the loop does not come to it
+	look := func(*Core) {      // directly after the step: DAD has just begun
+		select {
+		case atOnce = <-outcome:
+		default:
+			atOnce = nil
+		}
 	}
+	done := make(chan struct{})
+	if !i.inbox.putCommand(command{event: AddAddresses{addRequests(id, []AddressConfig{a})}, look: look, done: done}) {
+		return i.opError("add", a.Prefix.Addr(), ErrClosed)
+	}
+	<-done
+	return i.opError("add", a.Prefix.Addr(), atOnce)
 }
 
 // WaitAddress blocks until a is assigned, or is not there any more: then the

@@ -365,7 +365,7 @@ func zoned(a string) string {
 
 // TCP both ways with the kernel, through the virtio-net header.
 func TestBulkTCPWithTheKernel(t *testing.T) {
-	k := newKernelNode(t, quick)
+	k := newKernelNode(t, patient)
 	k.kernelHas("2001:db8::5/64")
 	if err := k.i.AddAddress(t.Context(), instantly("2001:db8::1/64")); err != nil {
 		t.Fatal(err)
@@ -446,7 +446,7 @@ func packetSocket(t *testing.T, ns *netnstest.Namespace, ifname string) (send fu
 // begun, is accepted.
 func TestChecksumsAcrossABridge(t *testing.T) {
 	t.Parallel()
-	k := newKernelNode(t, quick)
+	k := newKernelNode(t, patient)
 	far := netnstest.New(t)
 	k.ns.Run(t, "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
 	k.ns.Run(t, "ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1", "netns", far.Name())
@@ -554,7 +554,7 @@ var identification byte
 // and without fragments.
 func TestPacketTooBigOf1000ChangesNothing(t *testing.T) {
 	t.Parallel()
-	k := newKernelNode(t, quick)
+	k := newKernelNode(t, patient)
 	k.kernelHas("2001:db8::5/64")
 	if err := k.i.AddAddress(t.Context(), instantly("2001:db8::1/64")); err != nil {
 		t.Fatal(err)
@@ -678,7 +678,7 @@ func TestCloseLeavesNoFileDescriptor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Attach("tap0", dev, quick); err != nil {
+		if _, err := s.Attach("tap0", dev, patient); err != nil {
 			t.Fatal(err)
 		}
 		l, err := s.Listen("tcp", ":80")

@@ -110,7 +110,7 @@ func TestRdisc6GetsNoAnswerFromAHost(t *testing.T) {
 	t.Parallel()
 	netnstest.Require(t, "rdisc6", "sysctl", "tcpdump")
 	l, nodes := linkWith(t, 1)
-	_, i := attachTo(t, l, quick)
+	_, i := attachTo(t, l, patient)
 	wire := capture(t, l.Namespace, "tap0")
 	out, err := nodes[0].Command("rdisc6", "-n", "-m", "-r", "1", "-w", "2000", "eth0").CombinedOutput()
 	if err == nil || strings.Contains(string(out), "from") {

@@ -19,7 +19,7 @@ import (
 // end knows of the narrow link.
 func newNarrow(t *testing.T, device tap.Config, mtu int) (r *routed, far *netnstest.Namespace) {
 	t.Helper()
-	r = newRoutedBy(t, device, quick, 1)
+	r = newRoutedBy(t, device, patient, 1)
 	mustAddRoute(t, r.i, "::/0", ll1)
 	r.routers[0].Script(t,
 		fmt.Sprintf("ip link set eth1 mtu %d", mtu),
@@ -147,7 +147,7 @@ func tcpWithFar(t *testing.T, r *routed, far *netnstest.Namespace) {
 // Spec: RFC 8201, section 4, must, PMT-R02
 func TestForgedPacketsTooBig(t *testing.T) {
 	t.Parallel()
-	r := newRoutedBy(t, tap.Config{Name: "tap0", NoOffload: true}, quick, 1)
+	r := newRoutedBy(t, tap.Config{Name: "tap0", NoOffload: true}, patient, 1)
 	mustAddRoute(t, r.i, "::/0", ll1)
 	own, router := netip.MustParseAddr("2001:db8:a::5"), netip.MustParseAddr("2001:db8:a::1")
 	udp := r.dialEcho(t, "udp")

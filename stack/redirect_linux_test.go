@@ -65,7 +65,7 @@ func redirectTo(i *stack.Interface, dst netip.Addr) (rib.Route, bool) {
 // Spec: RFC 4861, section 8.3, SHOULD, RDR-R02
 func TestRedirectsOfLinux(t *testing.T) {
 	t.Parallel()
-	for name, profile := range map[string]stack.Profile{"rfc4862": quickAs(stack.RFC4862()), "current": quickProfile()} {
+	for name, profile := range map[string]stack.Profile{"rfc4862": patientAs(stack.RFC4862()), "current": patientProfile()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRedirecting(t, stack.InterfaceConfig{Profile: profile, NoRouters: true})
@@ -103,20 +103,12 @@ func TestRedirectsOfLinux(t *testing.T) {
 	}
 }
 
-// quickAs shortens DAD of a profile.
-func quickAs(p stack.Profile) stack.Profile {
-	if err := p.Set("retrans_timer", "20ms"); err != nil {
-		panic(err)
-	}
-	return p
-}
-
 // A switch turns redirects off: Linux goes on sending them, and we go on.
 //
 // Spec: RFC 8504, section 5.4, SHOULD, RDR-R08
 func TestRedirectsOfLinuxTurnedOff(t *testing.T) {
 	t.Parallel()
-	profile := quickProfile()
+	profile := patientProfile()
 	if err := profile.Set("redirects", "off"); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +135,7 @@ func TestRedirectsOfLinuxTurnedOff(t *testing.T) {
 // Spec: RFC 4861, section 8.1, MUST, RDR-R01
 func TestForgedRedirects(t *testing.T) {
 	t.Parallel()
-	r := newRedirecting(t, stack.InterfaceConfig{Profile: quickProfile(), NoRouters: true})
+	r := newRedirecting(t, stack.InterfaceConfig{Profile: patientProfile(), NoRouters: true})
 	mustRedirectNothing := func(what string) {
 		t.Helper()
 		// What was sent before the answer was received before it.

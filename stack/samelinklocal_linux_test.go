@@ -32,7 +32,7 @@ func newTwins(t *testing.T) *twins {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.s.Close() })
-	cfg := quick
+	cfg := patient
 	cfg.NoLinkLocal = true
 	for _, zone := range w.zones {
 		l, nodes := linkWith(t, 1)

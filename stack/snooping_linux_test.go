@@ -36,7 +36,7 @@ type snoopedNode struct {
 // queries, one a second, are answered.
 func newSnoopedNode(t *testing.T, version int) *snoopedNode {
 	netnstest.Require(t, "bridge")
-	n := &snoopedNode{newKernelNode(t, quick), netnstest.New(t)}
+	n := &snoopedNode{newKernelNode(t, patient), netnstest.New(t)}
 	n.ns.Run(t, "ip", "link", "add", "br0", "type", "bridge",
 		"mcast_snooping", "1", "mcast_mld_version", fmt.Sprint(version),
 		"mcast_query_interval", "100", "mcast_startup_query_interval", "50", "mcast_query_response_interval", "50",
@@ -313,7 +313,7 @@ func (k *kernelNode) sniff() (stop func() []sniffed) {
 // Spec: derived, DER, MLD-R12
 func TestMLD_R12_TenThousandAddressesOnTheWire(t *testing.T) {
 	const addresses, perReport = 10_000, 72
-	k := newKernelNode(t, quick)
+	k := newKernelNode(t, patient)
 	time.Sleep(1100 * time.Millisecond) // the first reports are repeated
 	stop := k.sniff()
 	for _, err := range k.i.AddAddresses(t.Context(), manyAddresses(addresses)) {
@@ -348,7 +348,7 @@ func TestMLD_R12_TenThousandAddressesOnTheWire(t *testing.T) {
 // Spec: RFC 3810, section 6.3, REC, MLD2-R06
 func TestMLD2_R06_TenThousandGroupsAnswerInTime(t *testing.T) {
 	const groups, perReport, window = 10_000, 72, 2 * time.Second
-	k := newKernelNode(t, quick)
+	k := newKernelNode(t, patient)
 	c := listenPacket(t, k.s, ":5000")
 	for n := range groups {
 		must(t, c.JoinGroup(netip.AddrFrom16([16]byte{0: 0xff, 1: 5, 14: byte(n >> 8), 15: byte(n)})))
@@ -380,7 +380,7 @@ func TestMLD2_R06_TenThousandGroupsAnswerInTime(t *testing.T) {
 // with it; a flood of good queries has few answers.
 func TestHostileQueriesOnTheWire(t *testing.T) {
 	t.Parallel()
-	k := newKernelNode(t, quick)
+	k := newKernelNode(t, patient)
 	must(t, k.i.JoinGroup(netip.MustParseAddr(groupA)))
 	time.Sleep(1100 * time.Millisecond)
 	send := packetSocket(t, k.ns, "tap0")

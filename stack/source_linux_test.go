@@ -118,7 +118,7 @@ func TestSourceSelectionIsThatOfLinux(t *testing.T) {
 // stackWith makes an interface with these addresses and a default route.
 func stackWith(t *testing.T, addrs []string) *stack.Interface {
 	t.Helper()
-	cfg := quick
+	cfg := patient
 	cfg.NoLinkLocal, cfg.NoRouters = true, true
 	end, _ := tap.Pipe(macA, macB, 1500)
 	_, i := attach(t, end, cfg)

@@ -346,3 +346,11 @@ func within(t *testing.T, d time.Duration) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// patient shortens DAD and resolution, and still leaves the kernel the time to
+// answer on a machine that has much to do.
+var patient = stack.InterfaceConfig{Profile: patientProfile()}
+
+func patientProfile() stack.Profile { return patientAs(stack.Current()) }
+
+func patientAs(p stack.Profile) stack.Profile { return profileWith(p, "300ms") }

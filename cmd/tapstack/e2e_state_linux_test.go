@@ -86,7 +86,8 @@ func TestE2E_DADCounterSurvivesARestart(t *testing.T) {
 	p.kernel("tap0", "2001:db8::9/64")
 	first := p.life("--iid", "stable")
 	p.ns.Run(t, "ip", "-6", "addr", "add", first.String()+"/64", "dev", "tap0", "nodad")
-	second := p.life("--iid", "stable")
+	// The kernel may need a moment to answer on a TAP that has just come to life.
+	second := p.life("--iid", "stable", "--dad-transmits", "3")
 	if second == first {
 		t.Fatalf("%v is a duplicate", second)
 	}
