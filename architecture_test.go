@@ -39,7 +39,8 @@ var arrows = map[string][]string{
 	"internal/demo":      {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
 	"internal/services":  {"stack"},
 	"internal/netnstest": {},
-	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "internal/..."},
+	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
+	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
 	"examples/...":       {"nd", "dad", "stack", "tap"},
 }
 
