@@ -68,7 +68,8 @@ var capabilities = []Capability{
 // step is one line of a case.
 type step struct {
 	line  int    // in the file
-	text  string // as written
+	text  string // as written: the line of the case, and what it stands for
+	own   string // what it stands for alone
 	spec  string // the section that it is about, if it is not those of the case
 	only  []string
 	given bool // its failure says nothing about the host
@@ -152,7 +153,8 @@ type window struct {
 	since  string
 	count  int
 	every  time.Duration
-	within float64 // tolerance of every and at, as a fraction
+	// tolerance of at and every, as a fraction.
+	tolerance float64
 }
 
 // Command is what a scenario tells the host to do. String is the form in which

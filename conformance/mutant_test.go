@@ -584,7 +584,7 @@ func caught(c *Case, all []mutant) (names []string) {
 	for _, m := range all {
 		d := mutantDriver{CoreDriver{}, m}
 		for _, chance := range []Chance{Earliest, Latest} {
-			if r := playCase(c, d, profileOf(c), chance); r.Verdict == Fail {
+			if r := playCase(context.Background(), c, d, profileOf(c), chance); r.Verdict == Fail {
 				names = append(names, m.name)
 				break
 			}

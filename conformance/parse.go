@@ -267,7 +267,7 @@ func (r *caseReader) line(text string, depth int) error {
 		}
 		return r.header(words[0], strings.FieldsFunc(value, func(c rune) bool { return c == ' ' || c == ',' }))
 	}
-	return r.step(words, step{line: r.parser.line, text: text}, depth)
+	return r.step(words, step{line: r.parser.line, text: text, own: text}, depth)
 }
 
 func (r *caseReader) header(word string, values []string) error {
@@ -549,45 +549,55 @@ func (r *caseReader) pattern(words []string, w *window) (pattern, error) {
 // window takes the words that say when and how often out of a line.
 func (r *caseReader) window(words []string, w *window) (rest []string, err error) {
 	for i := 0; i < len(words); i++ {
-		arg := word(words, i+1)
-		switch words[i] {
-		case "within":
-			from, to, ok := strings.Cut(arg, "..")
-			if !ok {
-				from, to = "0s", arg
+		percent, tolerant := strings.CutPrefix(words[i], "±")
+		n, err := strconv.Atoi(words[i])
+		switch {
+		case slices.Contains([]string{"within", "at", "every", "since"}, words[i]):
+			if err := w.set(words[i], word(words, i+1)); err != nil {
+				return nil, err
 			}
-			w.lo, err = time.ParseDuration(from)
-			if err == nil {
-				w.hi, err = time.ParseDuration(to)
+			i++
+		case tolerant:
+			v, err := strconv.ParseFloat(strings.TrimSuffix(percent, "%"), 64)
+			if err != nil || v < 0 || v > 100 {
+				return nil, fmt.Errorf("%q is no tolerance: write ±10%%", words[i])
 			}
-			if err == nil && w.hi < w.lo {
-				err = fmt.Errorf("%q ends before it begins", arg)
-			}
-		case "at":
-			w.lo, err = time.ParseDuration(arg)
-			w.hi = w.lo
-		case "every":
-			w.every, err = time.ParseDuration(arg)
-		case "since":
-			w.since = arg
+			w.tolerance = v / 100
+		case err == nil && len(rest) == 0 && n > 0:
+			w.count = n
 		default:
-			if percent, ok := strings.CutPrefix(words[i], "±"); ok {
-				var v float64
-				v, err = strconv.ParseFloat(strings.TrimSuffix(percent, "%"), 64)
-				w.within = v / 100
-			} else if n, bad := strconv.Atoi(words[i]); bad == nil && len(rest) == 0 {
-				w.count = n
-			} else {
-				rest = append(rest, words[i])
-			}
-			i--
+			rest = append(rest, words[i])
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", word(words, i), arg, err)
-		}
-		i++
 	}
 	return rest, nil
+}
+
+// set reads the word behind within, at, every or since.
+func (w *window) set(name, arg string) (err error) {
+	switch name {
+	case "within":
+		from, to, ok := strings.Cut(arg, "..")
+		if !ok {
+			from, to = "0s", arg
+		}
+		if w.lo, err = time.ParseDuration(from); err == nil {
+			w.hi, err = time.ParseDuration(to)
+		}
+	case "at":
+		w.lo, err = time.ParseDuration(arg)
+		w.hi = w.lo
+	case "every":
+		w.every, err = time.ParseDuration(arg)
+	case "since":
+		w.since = arg
+	}
+	if err == nil && (w.lo < 0 || w.hi < w.lo || w.every < 0 || arg == "") {
+		err = errors.New("it is no time from now on")
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", name, arg, err)
+	}
+	return nil
 }
 
 func (r *caseReader) wait(words []string) (action, error) {

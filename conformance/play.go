@@ -1,17 +1,17 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/tapstack/tapstack/nd"
 )
 
 // player plays one case with one target.
 type player struct {
+	ctx    context.Context
 	c      *Case
 	t      Target
 	slack  time.Duration
@@ -232,7 +232,7 @@ func (p *player) order(o order) error {
 // take reads what the host sends until a time, up to the first frame, and
 // answers for the nodes that answer.
 func (p *player) take(until time.Duration) (more bool, err error) {
-	f, ok, err := p.t.Next(until)
+	f, ok, err := p.next(until)
 	if !ok || err != nil {
 		return false, err
 	}
@@ -243,6 +243,25 @@ func (p *player) take(until time.Duration) (more bool, err error) {
 		p.last = f.Data[ethernetLen:]
 	}
 	return true, p.respond(s)
+}
+
+// heed is how often a player in real time looks whether it is to end.
+const heed = 250 * time.Millisecond
+
+// next is Target.Next, which ends early with the context.
+func (p *player) next(until time.Duration) (f Frame, ok bool, err error) {
+	for {
+		step := until
+		if p.slack > 0 {
+			step = min(until, p.t.Now()+heed)
+		}
+		if f, ok, err = p.t.Next(step); ok || err != nil || step == until {
+			return f, ok, err
+		}
+		if err := p.ctx.Err(); err != nil {
+			return f, false, err
+		}
+	}
 }
 
 // respond answers a solicitation for a node that answers, as RFC 4861, section
@@ -295,13 +314,13 @@ func (p *player) expect(e *expect) error {
 	if err != nil {
 		return err
 	}
-	lo, hi := p.span(from+e.lo, from+e.hi, e.lo, e.within)
+	lo, hi := p.span(from+e.lo, from+e.hi, e.lo, e.tolerance)
 	open := slices.Clone(e.patterns)
 	for k := range max(1, e.count) {
 		if k > 0 {
 			open = slices.Clone(e.patterns)
 			at := p.origin + e.every
-			lo, hi = p.span(at, at, e.every, e.within)
+			lo, hi = p.span(at, at, e.every, e.tolerance)
 		}
 		if err := p.one(e, open, lo, hi); err != nil {
 			var d *deviation
@@ -315,8 +334,8 @@ func (p *player) expect(e *expect) error {
 }
 
 // span widens a window by what the target and the step tolerate.
-func (p *player) span(lo, hi, d time.Duration, within float64) (time.Duration, time.Duration) {
-	tolerance := time.Duration(float64(d)*within) + p.slack
+func (p *player) span(lo, hi, d time.Duration, fraction float64) (time.Duration, time.Duration) {
+	tolerance := time.Duration(float64(d)*fraction) + p.slack
 	return lo - tolerance, hi + tolerance
 }
 
@@ -472,7 +491,7 @@ func newResult(c *Case, d Driver, profile string, chance Chance) Result {
 }
 
 // playCase opens a target for a case and plays it.
-func playCase(c *Case, d Driver, profile string, chance Chance) Result {
+func playCase(ctx context.Context, c *Case, d Driver, profile string, chance Chance) Result {
 	r := newResult(c, d, profile, chance)
 	unable := func(format string, args ...any) Result {
 		r.Verdict, r.Observed = NotApplicable, fmt.Sprintf(format, args...)
@@ -487,7 +506,7 @@ func playCase(c *Case, d Driver, profile string, chance Chance) Result {
 			return unable("the target cannot do %s", n)
 		}
 	}
-	t, err := d.Open(Setup{Profile: profile, Knobs: c.Knobs, LinkAddr: nd.LinkAddr(HostLinkAddr), Chance: chance})
+	t, err := d.Open(Setup{Profile: profile, Knobs: c.Knobs, LinkAddr: HostLinkAddr, Chance: chance})
 	if errors.Is(err, ErrNotApplicable) {
 		return unable("%v", err)
 	}
@@ -495,7 +514,7 @@ func playCase(c *Case, d Driver, profile string, chance Chance) Result {
 		r.Verdict, r.Observed = Inconclusive, err.Error()
 		return r
 	}
-	p := &player{c: c, t: t, slack: d.Slack(), can: can, result: &r}
+	p := &player{ctx: ctx, c: c, t: t, slack: d.Slack(), can: can, result: &r}
 	p.play()
 	if err := t.Close(); err != nil && r.Verdict == Pass {
 		r.Verdict, r.Observed = Inconclusive, "closing the target: "+err.Error()

@@ -77,11 +77,16 @@ func WriteJSON(w io.Writer, results []Result) error {
 	return e.Encode(results)
 }
 
-// WriteExplanation writes what a case does and why, as it is written.
+// WriteExplanation writes what a case is about, as it is written, and what it
+// does, step by step.
 func (c *Case) WriteExplanation(w io.Writer) error {
 	b := new(strings.Builder)
 	fmt.Fprintf(b, "%s  %s\n%s:%d\n\n", c.ID, c.Title, c.File, c.Line)
 	for _, s := range c.Text {
+		fmt.Fprintf(b, "    %s\n", s)
+	}
+	fmt.Fprintf(b, "\nStep by step:\n\n")
+	for _, s := range c.steps {
 		fmt.Fprintf(b, "    %s\n", s)
 	}
 	_, err := io.WriteString(w, b.String())
@@ -95,4 +100,33 @@ func Groups(cases []*Case) (names []string, count map[string]int) {
 		count[c.Group]++
 	}
 	return slices.Sorted(maps.Keys(count)), count
+}
+
+// String is the step as it is played, definitions resolved.
+func (s step) String() string {
+	text := s.own
+	switch do := s.do.(type) {
+	case *expect:
+		word := "and"
+		if do.any {
+			word = "or"
+		}
+		text += continued(word, do.patterns[1:]) + continued("without", do.without)
+	case *quiet:
+		text += continued("but", do.but)
+		if len(do.not) > 0 {
+			text += continued("and", do.not[1:])
+		}
+	}
+	if s.given && !strings.HasPrefix(text, "given ") {
+		text = "given " + text
+	}
+	return text
+}
+
+func continued(word string, ps []pattern) (s string) {
+	for _, p := range ps {
+		s += " " + word + " " + p.String()
+	}
+	return s
 }

@@ -112,7 +112,7 @@ func (r Runner) job(ctx context.Context, j job) (result Result) {
 			result = newResult(j.c, r.Driver, j.profile, chance)
 			result.Verdict, result.Observed = NotApplicable, "it takes "+j.c.Length().String()+" in real time"
 		default:
-			result = playCase(j.c, r.Driver, j.profile, chance)
+			result = playCase(ctx, j.c, r.Driver, j.profile, chance)
 		}
 		if result.Verdict != Pass {
 			return result

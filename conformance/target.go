@@ -27,6 +27,9 @@ type Driver interface {
 	Open(Setup) (Target, error)
 }
 
+// Drivers are the kinds of host that there are.
+func Drivers() []Driver { return []Driver{CoreDriver{}, StackDriver{}} }
+
 // Setup is what a case wants of a host.
 type Setup struct {
 	Profile  string

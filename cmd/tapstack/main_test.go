@@ -63,6 +63,8 @@ func TestUsageErrors(t *testing.T) {
 		"link set", "link set tap0", "link set tap0 sideways", "link set tap0 up down", "link set tap0 mtu", "link set tap0 mtu x", "link set tap0 mtu 1279", "link set up",
 		"monitor x", "monitor --since x", "monitor --since -1",
 		"ping", "ping x", "ping 192.0.2.1", "ping -c 0 fe80::1", "ping -c -1 fe80::1", "ping -i 0 fe80::1", "ping -i x fe80::1", "ping -I x fe80::1", "ping fe80::1 fe80::2",
+		"conform frob", "conform run x", "conform run --target x", "conform run --case x", "conform run --case [", "conform run --profile x", "conform run --parallel -1", "conform run --longest x",
+		"conform list x", "conform list --case x", "conform explain", "conform explain x",
 		"run", "run x", "run --tap tap0 x", "run --tap tap0 --mac x", "run --tap tap0 --mac 33:33:00:00:00:01", "run --tap tap0 --mtu 1279", "run --tap tap0 --mtu x",
 		"run --tap tap0 --addr x", "run --tap tap0 --addr ::1", "run --tap tap0 --route x", "run --tap tap0 --route 2001:db8::1/64", "run --tap tap0 --route default,fe80::1", "run --tap tap0 --route default,via\tx",
 		"run --tap tap0 --profile rfc1", "run --tap tap0 --set x", "run --tap tap0 --set x=1", "run --tap tap0 --set dad_transmits=x", "run --tap tap0 --dad-transmits x", "run --tap tap0 --dad-transmits -1",
