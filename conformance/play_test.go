@@ -55,6 +55,7 @@ func (d scriptedDriver) Name() string         { return "scripted" }
 func (d scriptedDriver) Can() []Capability    { return append(d.can, CanUpDown, CanEcho) }
 func (d scriptedDriver) Profiles() []string   { return []string{"current"} }
 func (d scriptedDriver) Slack() time.Duration { return d.slack }
+func (d scriptedDriver) Parallel() int        { return 1 }
 func (d scriptedDriver) Open(Setup) (Target, error) {
 	return &scripted{frames: slices.Clone(d.frames)}, nil
 }
@@ -207,6 +208,11 @@ func TestSlack(t *testing.T) {
 		{"4899ms ns", "expect ns at 5s", Fail},
 		{"100ms ns", "expect ns", Pass},
 		{"50ms ns", "wait 10ms; settle; expect ns", Pass},
+		{"950ms ns", "no na within 990ms; expect ns within 10ms", Pass},
+		{"850ms ns", "no na within 990ms; expect ns within 10ms", Fail},
+		{"950ms ns", "wait 1s; expect ns", Pass},
+		{"900ms ns", "no ns within 1s", Fail},
+		{"901ms ns", "no ns within 1s", Pass},
 	} {
 		d := scriptedDriver{frames: says(t, c.says), slack: 100 * time.Millisecond}
 		if r := verdict(t, d, c.steps); r.Verdict != c.want {

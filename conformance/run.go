@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"path"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,8 +13,7 @@ type Runner struct {
 	Driver Driver
 	// Profiles are those to run by; nil: all that the driver knows.
 	Profiles []string
-	// Parallel is how many cases run at once; 0: as many as there are
-	// processors if time is virtual, else 64.
+	// Parallel is how many cases run at once; 0: as many as the driver says.
 	Parallel int
 	// Longest is how long a case may take in real time; longer ones are not
 	// applicable. 0: a minute and a half.
@@ -70,13 +68,10 @@ func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 func (r Runner) virtual() bool { return r.Driver.Slack() == 0 }
 
 func (r Runner) parallel() int {
-	switch {
-	case r.Parallel > 0:
+	if r.Parallel > 0 {
 		return r.Parallel
-	case r.virtual():
-		return runtime.GOMAXPROCS(0)
 	}
-	return 64
+	return r.Driver.Parallel()
 }
 
 // order begins with the longest in real time, so that they do not run alone at
