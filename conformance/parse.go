@@ -257,8 +257,9 @@ func (r *caseReader) line(text string, depth int) error {
 		}
 		if inHeader {
 			r.c.Specs = append(r.c.Specs, value)
+		} else {
+			r.spec = value
 		}
-		r.spec = value
 		return nil
 	}
 	if slices.Contains(headerWords, words[0]) {
