@@ -254,3 +254,32 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("answers: %s", got)
 	}
 }
+
+// flaky is late the first time.
+type flaky struct {
+	scriptedDriver
+	opened *int
+}
+
+func (d flaky) Open(s Setup) (Target, error) {
+	*d.opened++
+	if *d.opened == 1 {
+		return &scripted{}, nil
+	}
+	return d.scriptedDriver.Open(s)
+}
+
+// In real time a case that fails is tried again before it is believed.
+func TestRunner_TriesAgainInRealTime(t *testing.T) {
+	cases, err := Parse("x.txt", "case X-01 A case\n    spec RFC 4861\n    expect ns\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for slack, want := range map[time.Duration]Verdict{0: Fail, time.Millisecond: Pass} {
+		d := flaky{scriptedDriver{frames: says(t, "0s ns"), slack: slack}, new(int)}
+		r := Runner{Driver: d}.Run(context.Background(), cases)[0]
+		if r.Verdict != want || (r.Tries == 2) != (want == Pass) {
+			t.Errorf("slack %v: %s at try %d, want %s", slack, r.Verdict, r.Tries, want)
+		}
+	}
+}
