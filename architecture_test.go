@@ -41,7 +41,8 @@ var arrows = map[string][]string{
 	"internal/services":  {"stack"},
 	"internal/state":     {"nd"},
 	"internal/netnstest": {},
-	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "internal/..."},
+	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
+	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
 	"examples/...":       {"nd", "dad", "stack", "tap"},
 }
 
@@ -58,7 +59,7 @@ var modules = map[string][]string{
 	"github.com/google/gopacket":           {"tests"},
 	"github.com/songgao/water":             {"tap"},
 	"github.com/spf13/cobra":               {"cmd/tapstack"},
-	"golang.org/x/sys":                     {"tap", "internal/control", "internal/netnstest", "internal/state", "tests"},
+	"golang.org/x/sys":                     {"tap", "conformance", "internal/control", "internal/netnstest", "internal/state", "tests"},
 	"pgregory.net/rapid":                   {"tests"},
 }
 

@@ -79,11 +79,32 @@ func (c *Core) output(ev Output) {
 		c.emit(Release{[]any{ev.Packet}, n.LinkAddr})
 		return
 	}
+	if router, ok := c.routerFor(ev); ok {
+		c.emit(Release{[]any{ev.Packet}, router})
+		return
+	}
 	if lost := c.queue.put(ev); lost != nil {
 		c.counters.QueueDiscards++
 		c.emit(Discard{[]any{lost}})
 	}
 	c.runND(c.neighbors.Step(c.now, nd.Resolve{Addr: ev.NextHop, Src: ev.Src}))
+}
+
+// routerFor returns the link-layer address of a default router that takes a
+// packet from an optimistic address to a neighbor that is not resolved, and must
+// not be for it: RFC 4429, section 3.2: "It SHOULD forward the packet to a
+// default router on the link".
+func (c *Core) routerFor(ev Output) (nd.LinkAddr, bool) {
+	a, ok := c.addresses.get(ev.Src)
+	if !ok || a.state != addressOptimistic || ev.NextHop.IsLinkLocalUnicast() {
+		return nd.LinkAddr{}, false
+	}
+	for _, r := range c.routers.Routers() {
+		if n, ok := c.neighbors.Lookup(r.Addr); r.Default && ok && n.State != nd.Incomplete {
+			return n.LinkAddr, true
+		}
+	}
+	return nd.LinkAddr{}, false
 }
 
 func (c *Core) setNeighbor(addr netip.Addr, l nd.LinkAddr) error {

@@ -3,9 +3,11 @@ package stack
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/nd"
 )
 
@@ -304,6 +306,34 @@ func TestODAD_R01_AutoconfiguredAddressesAreOptimistic(t *testing.T) {
 		n.run(3 * time.Second)
 		if a, _ := n.address(slaacAddr); a.State != Preferred {
 			t.Errorf("after DAD: %v", a.State)
+		}
+	}
+}
+
+// A packet from an optimistic address goes to a default router while its
+// neighbor must not be resolved for it, and waits where there is none.
+//
+// Spec: RFC 4429, section 3.2, SHOULD, ODAD-R07
+func TestODAD_R07_DefaultRouterTakesThePacket(t *testing.T) {
+	neighbor, src := netip.MustParseAddr("2001:db8:5::99"), netip.MustParseAddr("2001:db8:5::5")
+	for _, router := range []bool{true, false} {
+		n := newRoutedNode(t, CoreConfig{})
+		n.up()
+		lifetime := 30 * time.Minute
+		if !router {
+			lifetime = 0
+		}
+		n.hearsRouter(peerLL, routerAdvert(lifetime, nd.PrefixInformation{Prefix: slaacPrefix, OnLink: true, ValidLifetime: time.Hour}))
+		n.addConfig(AddressConfig{Prefix: netip.PrefixFrom(src, 64), DAD: dad.Optimistic})
+		n.take()
+		p := n.sends(src, neighbor, 1)
+		if router != (p.to == peerMAC) {
+			t.Errorf("with a router %v: the packet went to %v", router, p.to)
+		}
+		for _, f := range sent(n.take()) {
+			if strings.Contains(wire(f), "NS "+neighbor.String()) {
+				t.Errorf("the neighbor is solicited: %s", wire(f))
+			}
 		}
 	}
 }

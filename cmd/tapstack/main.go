@@ -108,7 +108,7 @@ has ended, and a duplicate leaves nothing behind.`,
 	}
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun(), newAddr(), newRoute(), newNeigh(), newRA(), newMaddr(), newLink(),
-		newMonitor(), newPing(), newConnect(), newDemo(), newVersion(), newMan())
+		newMonitor(), newPing(), newConnect(), newDemo(), newConform(), newVersion(), newMan())
 	return root
 }
 

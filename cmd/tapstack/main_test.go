@@ -66,6 +66,8 @@ func TestUsageErrors(t *testing.T) {
 		"ping", "ping x", "ping 192.0.2.1", "ping -c 0 fe80::1", "ping -c -1 fe80::1", "ping -i 0 fe80::1", "ping -i x fe80::1", "ping -I x fe80::1", "ping fe80::1 fe80::2",
 		"connect", "connect fe80::1", "connect fe80::1 22 22", "connect x 22", "connect 192.0.2.1 22", "connect :: 22", "connect ff02::1 22", "connect -u :: 7", "connect fe80::1 0", "connect fe80::1 65536", "connect fe80::1 ssh",
 		"connect -I x fe80::1 22", "connect fe80::1%tap0 22 --dev tap1", "connect fe80::1 22 -w 3",
+		"conform frob", "conform run x", "conform run --target x", "conform run --case x", "conform run --case [", "conform run --profile x", "conform run --parallel -1", "conform run --longest x",
+		"conform list x", "conform list --case x", "conform explain", "conform explain x",
 		"run", "run x", "run --tap tap0 x", "run --tap tap0 --mac x", "run --tap tap0 --mac 33:33:00:00:00:01", "run --tap tap0 --mtu 1279", "run --tap tap0 --mtu x",
 		"run --tap tap0 --addr x", "run --tap tap0 --addr ::1", "run --tap tap0 --route x", "run --tap tap0 --route 2001:db8::1/64", "run --tap tap0 --route default,fe80::1", "run --tap tap0 --route default,via\tx",
 		"run --tap tap0 --profile rfc1", "run --tap tap0 --set x", "run --tap tap0 --set x=1", "run --tap tap0 --set dad_transmits=x", "run --tap tap0 --dad-transmits x", "run --tap tap0 --dad-transmits -1",

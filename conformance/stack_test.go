@@ -1,0 +1,28 @@
+package conformance
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+// Every case passes against the whole stack, in the current profile. It takes
+// as long as the RFCs have it take.
+func TestScenariosAgainstTheStack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("in real time")
+	}
+	t.Parallel()
+	r := Runner{Driver: StackDriver{}, Profiles: []string{"current"}}
+	results := r.Run(context.Background(), scenarios(t))
+	for _, r := range results {
+		if (r.Verdict == Fail || r.Verdict == Inconclusive) && knownFailures[r.Case] == "" {
+			var b strings.Builder
+			if err := r.WriteText(&b); err != nil {
+				t.Fatal(err)
+			}
+			t.Error(b.String())
+		}
+	}
+	t.Log(CountOf(results))
+}
