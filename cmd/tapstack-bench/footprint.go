@@ -125,7 +125,7 @@ func (b *bench) process(exe string) {
 	measure := func(process node.ProcessArgs) func() ([]float64, error) {
 		return func() ([]float64, error) {
 			var r node.ProcessReply
-			process.Idle = b.idle
+			process.Settle, process.Idle = b.settle, b.idle
 			err := p.Host.Call("Process", process, &r)
 			return []float64{r.Ready.Seconds() * 1000, r.CPU, r.RSS}, err
 		}

@@ -11,8 +11,8 @@ import (
 
 // openGVisor puts gVisor on a TAP by its fdbased endpoint, which is what it
 // has for one: whole frames, without the virtio-net header.
-func openGVisor() (Host, error) {
-	fd, err := openTAP()
+func openGVisor(device string) (Host, error) {
+	fd, err := openTAP(device)
 	if err != nil {
 		return nil, err
 	}
@@ -36,20 +36,20 @@ func openGVisor() (Host, error) {
 }
 
 // openTAP makes a TAP and brings the kernel's end up.
-func openTAP() (int, error) {
+func openTAP(device string) (int, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open /dev/net/tun: %w", err)
 	}
-	if err := makeTAP(fd); err != nil {
+	if err := makeTAP(fd, device); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("make %s: %w", DeviceName, err)
+		return -1, fmt.Errorf("make %s: %w", device, err)
 	}
 	return fd, nil
 }
 
-func makeTAP(fd int) error {
-	req, err := unix.NewIfreq(DeviceName)
+func makeTAP(fd int, device string) error {
+	req, err := unix.NewIfreq(device)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/tapstack/tapstack/tap"
 )
 
 // Host is an IPv6 host with sockets. Its address is Own and its one neighbor
@@ -38,19 +40,20 @@ const (
 	Kernel    = "kernel"
 )
 
-// DeviceName is the kernel's end of the TAP, or the interface of Kernel.
+// DeviceName is the interface between a host and its peer: the kernel's end of
+// a TAP, or of a pair of virtual Ethernet interfaces.
 const DeviceName = "tap0"
 
-// Open makes the host of this name on a TAP of the calling thread's network
-// namespace. Kernel is that namespace itself, and needs no TAP.
-func Open(name string) (Host, error) {
+// Open makes the host of this name on a TAP, which it makes in the calling
+// thread's network namespace. Kernel is that namespace itself, and needs none.
+func Open(name, device string) (Host, error) {
 	switch name {
 	case Tapstack:
-		return openTapstack(false)
+		return openTapstack(tap.Config{Name: device, LinkAddr: OwnLinkAddr})
 	case NoOffload:
-		return openTapstack(true)
+		return openTapstack(tap.Config{Name: device, LinkAddr: OwnLinkAddr, NoOffload: true})
 	case GVisor:
-		return openGVisor()
+		return openGVisor(device)
 	case Kernel:
 		return kernel{}, nil
 	}

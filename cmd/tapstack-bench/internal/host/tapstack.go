@@ -13,8 +13,8 @@ import (
 // tapstack is this project's stack.
 type tapstack struct{ stack *stack.Stack }
 
-func openTapstack(noOffload bool) (Host, error) {
-	dev, err := tap.Open(tap.Config{Name: DeviceName, LinkAddr: OwnLinkAddr, NoOffload: noOffload})
+func openTapstack(cfg tap.Config) (Host, error) {
+	dev, err := tap.Open(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +59,20 @@ func attach(link stack.Link, cfg stack.InterfaceConfig) (*stack.Stack, *stack.In
 }
 
 // NewTesting attaches a stack that tests its addresses to a cable that nobody
-// is at the other end of.
+// is at the other end of. The random delay at its start is over (RFC 4862,
+// section 5.4.2).
 func NewTesting() (*stack.Stack, *stack.Interface, error) {
 	link, peer := tap.Pipe(nd.LinkAddr(OwnLinkAddr), nd.LinkAddr(PeerLinkAddr), 1500)
 	peer.Close()
-	return attach(link, stack.InterfaceConfig{NoRouters: true, NoLinkLocal: true})
+	s, i, err := attach(link, stack.InterfaceConfig{NoRouters: true, NoLinkLocal: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := i.AddAddress(context.Background(), stack.AddressConfig{Prefix: netip.PrefixFrom(Own, Prefix.Bits())}); err != nil {
+		s.Close()
+		return nil, nil, err
+	}
+	return s, i, nil
 }
 
 func (t tapstack) DialTCP(to netip.AddrPort) (net.Conn, error) {

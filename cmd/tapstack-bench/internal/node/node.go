@@ -42,10 +42,13 @@ func Main() {
 	os.Exit(0)
 }
 
+// idleDevice is the TAP of idle, beside what else there is in its namespace.
+const idleDevice = "tap2"
+
 // idle is a host of this name that says that it is ready, and does nothing
 // until it is killed.
 func idle(name string) {
-	if _, err := host.Open(name); err != nil {
+	if _, err := host.Open(name, idleDevice); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -69,14 +72,16 @@ type Node struct {
 
 // Open makes it the host of this name.
 func (n *Node) Open(name string, _ *struct{}) (err error) {
-	n.host, err = host.Open(name)
+	n.host, err = host.Open(name, host.DeviceName)
 	return err
 }
 
 // Script runs shell commands in the process's namespace, up to the first that
 // fails.
 func (n *Node) Script(lines []string, output *string) error {
-	out, err := exec.Command("sh", "-ec", strings.Join(lines, "\n")).CombinedOutput()
+	cmd := exec.Command("sh", "-e")
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	out, err := cmd.CombinedOutput()
 	*output = string(out)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
@@ -222,8 +227,7 @@ func (p *Pair) Profile(title string, f func() error) error {
 	if p.profiles == "" {
 		return f()
 	}
-	name := strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(p.Name + " " + title)
-	file, err := filepath.Abs(filepath.Join(p.profiles, name+".pprof"))
+	file, err := profileFile(p.profiles, p.Name+" "+title)
 	if err != nil {
 		return err
 	}
@@ -231,6 +235,27 @@ func (p *Pair) Profile(title string, f func() error) error {
 		return err
 	}
 	return errors.Join(f(), p.Host.Call("StopProfile", struct{}{}, nil))
+}
+
+// Profile calls f and profiles this process meanwhile, if dir is not empty.
+func Profile(dir, title string, f func() error) error {
+	if dir == "" {
+		return f()
+	}
+	file, err := profileFile(dir, title)
+	if err != nil {
+		return err
+	}
+	var n Node
+	if err := n.StartProfile(file, nil); err != nil {
+		return err
+	}
+	return errors.Join(f(), n.StopProfile(struct{}{}, nil))
+}
+
+func profileFile(dir, title string) (string, error) {
+	name := strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(title)
+	return filepath.Abs(filepath.Join(dir, name+".pprof"))
 }
 
 // Close ends both processes, and what they have made goes with them.

@@ -14,10 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settle is how long after its start a process has nothing to do any more:
-// DAD has ended, and what the start left to the garbage collector is done.
-const settle = 2 * time.Second
-
 // Process runs a command in this namespace and tells what it takes.
 func (n *Node) Process(args ProcessArgs, reply *ProcessReply) (err error) {
 	if args.Host != "" {
@@ -46,7 +42,7 @@ func (n *Node) Process(args ProcessArgs, reply *ProcessReply) (err error) {
 		return fmt.Errorf("%s said %q: %w", args.Argv[0], line, err)
 	}
 	reply.Ready = time.Since(began)
-	time.Sleep(settle)
+	time.Sleep(args.Settle)
 	before, err := cpuTime(cmd.Process.Pid)
 	if err != nil {
 		return err

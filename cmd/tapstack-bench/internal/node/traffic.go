@@ -169,7 +169,7 @@ func (n *Node) Receive(d time.Duration, rate *float64) error {
 
 // peer is the kernel of this process's namespace as a host.
 func peer() host.Host {
-	h, err := host.Open(host.Kernel)
+	h, err := host.Open(host.Kernel, host.DeviceName)
 	if err != nil {
 		panic(err) // the kernel needs no opening
 	}
@@ -192,7 +192,9 @@ type FloodReply struct{ Sent, Answered float64 }
 type ProcessArgs struct {
 	Argv []string
 	Host string
-	Idle time.Duration
+	// Settle is how long after "ready" the process has nothing to do, and Idle
+	// how long that is then watched.
+	Settle, Idle time.Duration
 }
 
 // ProcessReply is what it took.
