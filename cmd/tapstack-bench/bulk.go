@@ -7,7 +7,8 @@ import (
 	"github.com/tapstack/tapstack/cmd/tapstack-bench/internal/node"
 )
 
-// bulk is TCP with much data, to and from the kernel at the other end.
+// bulk is TCP with much data, to and from the kernel at the other end, over one
+// connection and over eight.
 func bulk(b *bench) {
 	for _, out := range []bool{false, true} {
 		for _, conns := range []int{1, 8} {
@@ -17,11 +18,11 @@ func bulk(b *bench) {
 }
 
 func (b *bench) bulk(out bool, conns int) {
-	f := Figure{Name: fmt.Sprintf("TCP in, %d conns", conns), Unit: "bit/s", bounds: []bound{
+	f := Figure{Name: fmt.Sprintf("TCP in × %d", conns), Unit: "bit/s", bounds: []bound{
 		atLeastTimes(7, host.GVisor), atLeastTimes(1, host.Kernel), {atLeast: 1.2, times: host.GVisor, of: host.NoOffload},
 	}}
 	if out {
-		f.Name = fmt.Sprintf("TCP out, %d conns", conns)
+		f.Name = fmt.Sprintf("TCP out × %d", conns)
 		f.bounds[0].atLeast, f.bounds[1].atLeast = 12, 1.4
 	}
 	b.compare("bulk", []Figure{f}, b.rounds, b.hosts("", func(p *node.Pair) ([]float64, error) {

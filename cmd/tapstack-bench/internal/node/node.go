@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strings"
+	"sync"
 
 	"github.com/tapstack/tapstack/cmd/tapstack-bench/internal/host"
 )
@@ -254,16 +255,19 @@ func Profile(dir, title string, f func() error) error {
 }
 
 func profileFile(dir, title string) (string, error) {
-	name := strings.NewReplacer(" ", "-", ",", "", "/", "-").Replace(title)
+	name := strings.NewReplacer(" × ", "-", " ", "-", ",", "").Replace(title)
 	return filepath.Abs(filepath.Join(dir, name+".pprof"))
 }
 
 // Close ends both processes, and what they have made goes with them.
-func (p *Pair) Close() (err error) {
-	for _, process := range []*Process{p.Host, p.Peer} {
+func (p *Pair) Close() error {
+	var errs [2]error
+	var wait sync.WaitGroup
+	for k, process := range []*Process{p.Host, p.Peer} {
 		if process != nil {
-			err = errors.Join(err, process.Close())
+			wait.Go(func() { errs[k] = process.Close() })
 		}
 	}
-	return err
+	wait.Wait()
+	return errors.Join(errs[:]...)
 }

@@ -163,14 +163,13 @@ func (n *Node) Flood(args FloodArgs, reply *FloodReply) error {
 			}
 		}
 	})
-	var before, after int64
+	began := time.Now()
 	reply.Answered = perSecond(args.For, func() int64 {
-		before, after = after, sent.Load()
 		var packets int64
 		err = errors.Join(err, n.Packets(struct{}{}, &packets))
 		return packets
 	})
-	reply.Sent = float64(after-before) / (args.For - args.For/warmUp).Seconds()
+	reply.Sent = float64(sent.Load()) / time.Since(began).Seconds()
 	stop.Store(true)
 	sender.Wait()
 	return err

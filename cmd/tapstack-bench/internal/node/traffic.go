@@ -64,13 +64,21 @@ func (n *Node) Bulk(args BulkArgs, rate *float64) error {
 	return nil
 }
 
+// patience is how much longer it is waited for a count that does not grow.
+const patience = 2 * time.Second
+
 // perSecond lets a while pass, and returns by how much the count grew in most
 // of it.
 func perSecond(d time.Duration, count func() int64) float64 {
 	time.Sleep(d / warmUp)
 	before, began := count(), time.Now()
 	time.Sleep(d - d/warmUp)
-	return float64(count()-before) / time.Since(began).Seconds()
+	grown := count() - before
+	for grown == 0 && time.Since(began) < d+patience {
+		time.Sleep(time.Millisecond)
+		grown = count() - before
+	}
+	return float64(grown) / time.Since(began).Seconds()
 }
 
 // ExchangeArgs says how to ask and answer.
