@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +16,7 @@ import (
 // plan is how much is measured.
 type plan struct {
 	rounds int           // each host is measured that often
+	budget time.Duration // no round begins when a figure has taken that long
 	each   time.Duration // a rate is measured that long
 	trips  int           // round trips for one percentile
 	ops    int           // operations for the cost of one
@@ -36,17 +38,17 @@ type plan struct {
 
 // quick takes less than three minutes.
 var quick = plan{
-	rounds: 3, each: 600 * time.Millisecond, trips: 1000, ops: 100_000,
+	rounds: 3, budget: 15 * time.Second, each: 500 * time.Millisecond, trips: 1000, ops: 100_000,
 	floodSources: 100_000, floodRate: 50_000,
 	addresses: []int{1000, 10_000, 100_000}, gvisorAddrs: []int{1000, 3000, 10_000}, kernelAddrs: []int{1000, 3000},
-	coreAddresses: []int{1000, 10_000, 100_000},
+	coreAddresses: []int{10_000, 100_000},
 	neighbors:     []int{1024, 8192, 65_536}, routes: []int{1000, 10_000, 100_000, 1_000_000}, gvisorRoutes: []int{1000, 10_000},
-	settle: 2 * time.Second, idle: 2 * time.Second, executable: true,
+	settle: 1500 * time.Millisecond, idle: time.Second, executable: true,
 }
 
 // full takes its time.
 var full = plan{
-	rounds: 7, each: 3 * time.Second, trips: 10_000, ops: 1_000_000,
+	rounds: 7, budget: 5 * time.Minute, each: 3 * time.Second, trips: 10_000, ops: 1_000_000,
 	floodSources: 100_000, floodRate: 50_000,
 	addresses: []int{1000, 10_000, 100_000}, gvisorAddrs: []int{1000, 3000, 10_000, 30_000}, kernelAddrs: []int{1000, 3000, 10_000},
 	coreAddresses: []int{1000, 10_000, 100_000, 1_000_000},
@@ -83,7 +85,11 @@ func one(measure func() (float64, error)) func() ([]float64, error) {
 func (b *bench) compare(family string, figures []Figure, rounds int, contestants ...contestant) {
 	samples := make([][][]float64, len(contestants)) // by contestant, figure and round
 	failed := make([]bool, len(contestants))
+	began := time.Now()
 	for round := range rounds {
+		if round > 0 && time.Since(began) > b.budget {
+			break
+		}
 		for k := range contestants {
 			k = (k + round) % len(contestants)
 			if failed[k] {
@@ -145,15 +151,15 @@ func (b *bench) start() {
 }
 
 func (b *bench) stop() {
+	errs := make([]error, len(b.pairs))
 	var wait sync.WaitGroup
-	for _, p := range b.pairs {
-		wait.Go(func() {
-			if err := p.Close(); err != nil {
-				fmt.Fprintf(b.progress, "%s: %v\n", p.Name, err)
-			}
-		})
+	for k, p := range b.pairs {
+		wait.Go(func() { errs[k] = p.Close() })
 	}
 	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintf(b.progress, "at the end: %v\n", err)
+	}
 	b.pairs = nil
 }
 

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // tiny proves that figures come out, and nothing of what they are.
 var tiny = plan{
-	rounds: 1, each: 50 * time.Millisecond, trips: 20, ops: 1600,
+	rounds: 1, budget: time.Minute, each: 50 * time.Millisecond, trips: 20, ops: 1600,
 	floodSources: 50, floodRate: 1000,
 	addresses: []int{20}, gvisorAddrs: []int{20}, kernelAddrs: []int{20}, coreAddresses: []int{10, 20},
 	neighbors: []int{16, 64}, routes: []int{64, 128}, gvisorRoutes: []int{64},
@@ -152,7 +152,7 @@ func TestCompare(t *testing.T) {
 			return []float64{float64(len(order)), 0}, err
 		}}
 	}
-	b := &bench{progress: io.Discard, report: &Report{}}
+	b := &bench{plan: plan{budget: time.Minute}, progress: io.Discard, report: &Report{}}
 	b.compare("family", []Figure{{Name: "first"}, {Name: "second"}}, 2, host("a", nil), host("b", nil), host("c", failing))
 	if want := []string{"a", "b", "c", "b", "a"}; !slices.Equal(order, want) {
 		t.Errorf("order %v, want %v", order, want)
