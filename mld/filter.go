@@ -13,6 +13,14 @@ const (
 	Exclude                   // from all sources but the listed ones
 )
 
+// String returns "include" or "exclude".
+func (m FilterMode) String() string {
+	if m == Exclude {
+		return "exclude"
+	}
+	return "include"
+}
+
 // Filter says from which sources packets to a group are wanted (RFC 3810,
 // section 3). The zero value, INCLUDE with an empty list, wants none.
 type Filter struct {

@@ -54,6 +54,12 @@ func (h *host) step(at time.Duration, ev Event) []string {
 	return texts(h.Step(epoch.Add(at), ev))
 }
 
+// isHeldBy reports whether holder holds a.
+func (h *host) isHeldBy(a netip.Addr, holder Holder) bool {
+	_, ok := h.FilterOf(a, holder)
+	return ok
+}
+
 // want makes the step and compares its actions.
 func (h *host) want(at time.Duration, ev Event, want ...string) {
 	h.t.Helper()

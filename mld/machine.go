@@ -353,10 +353,17 @@ func (m *Machine) Accepts(group, source netip.Addr) bool {
 	return m.Member(group) && m.groups[group.As16()].filter.Accepts(source)
 }
 
-// Holds reports whether holder holds group.
-func (m *Machine) Holds(group netip.Addr, holder Holder) bool {
-	_, ok := m.holds[hold{m.groups[group.As16()], holder}]
-	return ok && isGroup(group)
+// FilterOf returns the filter with which holder holds group; ok is false if it
+// does not hold it.
+func (m *Machine) FilterOf(group netip.Addr, holder Holder) (f Filter, ok bool) {
+	own, ok := m.holds[hold{m.groups[group.As16()], holder}]
+	switch {
+	case !ok || !isGroup(group):
+		return Filter{}, false
+	case own == nil:
+		return Filter{Mode: Exclude}, true
+	}
+	return *own, true
 }
 
 // Version returns the MLD version that is spoken now, 1 or 2.

@@ -174,7 +174,7 @@ func TestNoGroupIsRefused(t *testing.T) {
 		netip.MustParseAddr("::ffff:224.0.0.1"), group5.WithZone("tap0")} {
 		h.want(time.Minute, join(a))
 		h.want(time.Minute, leave(a))
-		if h.Member(a) || h.Holds(a, socket1) {
+		if h.isHeldBy(a, socket1) || h.Member(a) {
 			t.Errorf("member of %v", a)
 		}
 		if got := h.Counters().ChangesRefused; got != uint64(2*i+2) {

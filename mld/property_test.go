@@ -248,8 +248,9 @@ func (w *model) check() {
 			w.t.Fatalf("Member(%v) = %v", a, got)
 		}
 		for _, h := range someHolders {
-			if _, want := w.holders[a][h]; w.m.Holds(a, h) != want {
-				w.t.Fatalf("Holds(%v, %v) = %v", a, h, !want)
+			want, holds := w.holders[a][h]
+			if got, ok := w.m.FilterOf(a, h); ok != holds || !got.equal(want.Normal()) {
+				w.t.Fatalf("FilterOf(%v, %v) = %v, %v, want %v, %v", a, h, got, ok, want, holds)
 			}
 		}
 	}

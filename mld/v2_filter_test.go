@@ -260,7 +260,7 @@ func TestListenerAndFilter(t *testing.T) {
 	h.want(0, Changes{change(OpLeave, group5, first)}, "-ff02::5", "fe80::1 > ff02::16 TO_IN ff02::5")
 	h.want(0, set(socket1, including(sourceA)), "+ff02::5 IN 2001:db8::a", "fe80::1 > ff02::16 ALLOW ff02::5 2001:db8::a")
 	h.want(0, Changes{change(OpListen, group5, socket1)})
-	if !h.Holds(group5, socket1) || h.Accepts(group5, sourceB) {
+	if !h.isHeldBy(group5, socket1) || h.Accepts(group5, sourceB) {
 		t.Fatal("listening replaced a filter")
 	}
 	h.want(0, Changes{change(OpListen, group5, first)}, "~ff02::5 EX", "fe80::1 > ff02::16 TO_EX ff02::5")

@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -67,4 +68,35 @@ func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// BenchmarkJoinLeave is a socket that joins and leaves a group besides n others.
+func BenchmarkJoinLeave(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			link, peer := tap.Pipe(macA, macB, 1500)
+			peer.Close()
+			s, i := attach(b, link, stack.InterfaceConfig{})
+			if err := i.WaitAddress(b.Context(), stack.LinkLocalAddr(macA)); err != nil {
+				b.Fatal(err)
+			}
+			c, err := s.ListenPacket("udp", ":5000")
+			if err != nil {
+				b.Fatal(err)
+			}
+			group := func(k int) netip.Addr {
+				return netip.AddrFrom16([16]byte{0: 0xff, 1: 5, 13: byte(k >> 16), 14: byte(k >> 8), 15: byte(k)})
+			}
+			for k := range n {
+				if err := c.JoinGroup(group(k)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				if err := errors.Join(c.JoinGroup(group(n)), c.LeaveGroup(group(n))); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

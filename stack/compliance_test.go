@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/tapstack/tapstack/dad"
-	"github.com/tapstack/tapstack/mld"
 	"github.com/tapstack/tapstack/nd"
 )
 
@@ -221,7 +220,7 @@ func TestCACHE_R05_NothingWaitsBehindResolution(t *testing.T) {
 	n.add("2001:db8::5/64")
 	n.hears(netip.IPv6Unspecified(), nd.SolicitedNode(ownLL), &nd.NeighborSolicit{Target: ownLL, Nonce: "abcdef"})
 	n.hears(peerLL, nd.SolicitedNode(ownLL), &nd.NeighborSolicit{Target: ownLL, SourceLinkAddr: peerMAC})
-	n.step(JoinGroup{0, netip.MustParseAddr("ff05::77"), mld.Holder{Kind: mld.HolderStatic}})
+	n.step(JoinGroup{0, netip.MustParseAddr("ff05::77"), static, nil})
 	own := ownLL.String()
 	inOrder(t, n.take(),
 		"send "+own+" > ff02::16: MLD TO_EX ff02::1:ff00:5", "send :: > ff02::1:ff00:5: NS 2001:db8::5",

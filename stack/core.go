@@ -37,6 +37,7 @@ type Limits struct {
 	MaxRoutes        int // without the /128 of each address; 1,048,576
 	MaxRedirects     int // 1,024
 	MaxGroups        int // memberships that were asked for, apart from those of addresses; 1,048,576
+	MaxSources       int // sources that the filters of one group name together; 1,024
 	MaxNeighbors     int // 65,536
 	QueuePerNeighbor int // packets that wait for one neighbor; 16
 	MaxQueued        int // packets that wait for any neighbor; 4,096
@@ -45,7 +46,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	for field, value := range map[*int]int{
-		&l.MaxAddresses: 1 << 20, &l.MaxRoutes: 1 << 20, &l.MaxGroups: 1 << 20, &l.MaxNeighbors: 1 << 16,
+		&l.MaxAddresses: 1 << 20, &l.MaxRoutes: 1 << 20, &l.MaxGroups: 1 << 20, &l.MaxNeighbors: 1 << 16, &l.MaxSources: 1 << 10,
 		&l.QueuePerNeighbor: 16, &l.MaxQueued: 4096, &l.MaxFailures: 256,
 	} {
 		if *field == 0 {
@@ -86,7 +87,10 @@ type Core struct {
 	deadlines    timerq.Queue[addressTimer]
 	queue        waitQueue
 	linkLocals   []netip.Addr // assigned, oldest first; those that are so no longer are skipped lazily
-	joined       int          // memberships by JoinGroup
+	joined       int          // memberships by JoinGroup and SetGroupFilter
+	mldVersion   int          // of which subscribers know
+	gathering    bool         // see reportTogether
+	gathered     mld.Changes
 	failures     []Failure
 	counters     CoreCounters
 
@@ -110,7 +114,7 @@ type CoreCounters struct {
 	ProbesFailed       uint64 `json:"probes_not_sent"`      // the link refused a DAD probe
 	Unresolved         uint64 `json:"neighbors_unresolved"` // RFC 4861, section 7.2.2
 	QueueDiscards      uint64 `json:"queued_packets_lost"`  // no room while a neighbor was resolved
-	MembershipsRefused uint64 `json:"memberships_refused"`  // beyond MaxGroups
+	MembershipsRefused uint64 `json:"memberships_refused"`  // beyond MaxGroups or MaxSources
 	NeighborsEvicted   uint64 `json:"neighbors_evicted"`    // for others, at MaxNeighbors
 	NeighborsRefused   uint64 `json:"neighbors_refused"`    // no room for what others claim
 	ResolutionsRefused uint64 `json:"resolutions_refused"`  // RFC 6583, section 7.2
@@ -119,6 +123,19 @@ type CoreCounters struct {
 	RoutesRefused      uint64 `json:"routes_refused"`       // no room for a route of a router
 	RedirectsRefused   uint64 `json:"redirects_refused"`    // RFC 4861, section 8.1: not from the first hop
 	RedirectsEvicted   uint64 `json:"redirects_evicted"`    // for others, at MaxRedirects
+
+	// Multicast Listener Discovery. The messages that were no good are counted
+	// by what was wrong with them.
+	MLDQueriesIn      uint64 `json:"mld_queries_in"`      // valid ones
+	MLDQueriesIgnored uint64 `json:"mld_queries_ignored"` // those of them that the knob mld_ignore_v1 kept out
+	MLDReportsOut     uint64 `json:"mld_reports_out"`
+	MLDDonesOut       uint64 `json:"mld_dones_out"`
+	MLDBadLength      uint64 `json:"mld_bad_length"`
+	MLDBadChecksum    uint64 `json:"mld_bad_checksum"`
+	MLDBadSource      uint64 `json:"mld_bad_source"`      // not link-local
+	MLDBadHopLimit    uint64 `json:"mld_bad_hop_limit"`   // not 1
+	MLDNoRouterAlert  uint64 `json:"mld_no_router_alert"` // RFC 3810, section 6.2
+	MLDBadGroup       uint64 `json:"mld_bad_group"`       // neither a group nor zero
 }
 
 // NewCore returns a Core whose link is down.
@@ -129,7 +146,7 @@ func NewCore(cfg CoreConfig, r nd.Random) *Core {
 	cfg.Limits = cfg.Limits.withDefaults()
 	cfg.Identity = cfg.Identity.withDefaults(r)
 	p := cfg.Profile
-	return &Core{
+	c := &Core{
 		cfg:       cfg,
 		dad:       dad.New(p.dadConfig(cfg), r),
 		neighbors: nd.NewNeighbors(p.neighborConfig(cfg), r),
@@ -143,6 +160,8 @@ func NewCore(cfg CoreConfig, r nd.Random) *Core {
 		addresses:    newAddressTable(),
 		queue:        newWaitQueue(cfg.QueuePerNeighbor, cfg.MaxQueued),
 	}
+	c.mldVersion = c.groups.Version()
+	return c
 }
 
 // Step fires everything that is due at or before now, then applies ev. The
@@ -160,8 +179,8 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 		c.shutdown()
 	case AddAddresses:
 		c.addAddresses(ev.Requests)
-	case CancelAdd:
-		c.cancelAdd(ev.ID)
+	case CancelAdds:
+		c.cancelAdds(ev.IDs)
 	case RemoveAddress:
 		c.removeAddress(ev)
 	case AcceptAddress:
@@ -180,9 +199,14 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 		c.runND(c.neighbors.Step(c.now, nd.Flush{}))
 		c.done(ev.ID, nil)
 	case JoinGroup:
-		c.done(ev.ID, c.joinGroup(ev.Group, ev.Holder))
+		c.done(ev.ID, c.joinGroup(ev))
 	case LeaveGroup:
-		c.done(ev.ID, c.leaveGroup(ev.Group, ev.Holder))
+		c.done(ev.ID, c.leaveGroup(ev))
+	case SetGroupFilter:
+		c.done(ev.ID, c.setGroup(ev.Group, ev.Holder, ev.Filter))
+	case LeaveGroups:
+		c.leaveGroups(ev.Holder, ev.Groups)
+		c.done(ev.ID, nil)
 	case SetMTU:
 		c.cfg.MTU = ev.MTU
 		c.runMLD(c.groups.Step(c.now, mld.SetMTU(ev)))
@@ -357,11 +381,24 @@ func (c *Core) linkDown() {
 }
 
 func (c *Core) shutdown() {
-	for _, a := range c.addresses.inOrder() {
-		c.remove(a, ErrClosed, "shutdown")
+	if c.up {
+		c.leaveAll()
 	}
+	c.removeAll(func(a *address) bool { return !a.isLinkLocal() })
+	c.removeAll((*address).isLinkLocal) // which the others' leaves came from
 	c.configured = configuredAddresses{}
 	c.linkDown()
+}
+
+// removeAll removes the addresses that fit, at shutdown.
+func (c *Core) removeAll(fits func(*address) bool) {
+	c.reportTogether(func() {
+		for _, a := range c.addresses.inOrder() {
+			if fits(a) {
+				c.remove(a, ErrClosed, "shutdown")
+			}
+		}
+	})
 }
 
 // disableIPv6 is RFC 4862, section 5.4.5: the node sends no IPv6 packet on

@@ -252,10 +252,14 @@ func (c *Core) removeAddress(ev RemoveAddress) {
 	c.done(ev.ID, nil)
 }
 
-func (c *Core) cancelAdd(id RequestID) {
-	if a, ok := c.addresses.byID[id]; ok {
-		c.remove(a, ErrAddressRemoved, "the add was cancelled")
-	}
+func (c *Core) cancelAdds(ids []RequestID) {
+	c.reportTogether(func() {
+		for _, id := range ids {
+			if a, ok := c.addresses.byID[id]; ok {
+				c.remove(a, ErrAddressRemoved, "the add was cancelled")
+			}
+		}
+	})
 }
 
 // expire fires the deadlines of addresses that are due at t.

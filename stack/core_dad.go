@@ -52,7 +52,9 @@ func (c *Core) runDAD(actions []dad.Action) {
 			c.withdrawLost(act.Addr)
 		}
 	}
-	if len(changes) > 0 {
+	if c.gathering {
+		c.gathered = append(c.gathered, changes...)
+	} else if len(changes) > 0 {
 		c.runMLD(c.groups.Step(c.now, changes))
 	}
 	for _, act := range actions {

@@ -61,9 +61,9 @@ type (
 	Shutdown struct{}
 	// AddAddresses starts DAD for all of them at once.
 	AddAddresses struct{ Requests []AddRequest }
-	// CancelAdd ends a pending add and removes its address, completely. It
-	// has no effect once the add is done.
-	CancelAdd struct{ ID RequestID }
+	// CancelAdds ends pending adds and removes their addresses, completely. It
+	// has no effect on those that are done.
+	CancelAdds struct{ IDs []RequestID }
 	// RemoveAddress removes an address in whatever state.
 	RemoveAddress struct {
 		ID   RequestID
@@ -104,17 +104,34 @@ type (
 	}
 	// FlushNeighbors removes every neighbor entry that is not static.
 	FlushNeighbors struct{ ID RequestID }
-	// JoinGroup adds a holder to a group.
+	// JoinGroup has a holder listen to a group: to all sources, or to Sources
+	// besides those that it listens to already.
 	JoinGroup struct {
-		ID     RequestID
-		Group  netip.Addr
-		Holder mld.Holder
+		ID      RequestID
+		Group   netip.Addr
+		Holder  mld.Holder
+		Sources []netip.Addr
 	}
-	// LeaveGroup takes a holder from a group.
+	// LeaveGroup ends a holder's membership, or only that of Sources.
 	LeaveGroup struct {
+		ID      RequestID
+		Group   netip.Addr
+		Holder  mld.Holder
+		Sources []netip.Addr
+	}
+	// SetGroupFilter puts Filter in place of what a holder had of a group.
+	SetGroupFilter struct {
 		ID     RequestID
 		Group  netip.Addr
 		Holder mld.Holder
+		Filter mld.Filter
+	}
+	// LeaveGroups ends a holder's memberships of all the groups, and reports
+	// that together.
+	LeaveGroups struct {
+		ID     RequestID
+		Holder mld.Holder
+		Groups []netip.Addr
 	}
 	// SetMTU changes the MTU of the link, 1280 or more.
 	SetMTU struct{ MTU int }
@@ -154,7 +171,7 @@ func (LinkUp) isCoreEvent()         {}
 func (LinkDown) isCoreEvent()       {}
 func (Shutdown) isCoreEvent()       {}
 func (AddAddresses) isCoreEvent()   {}
-func (CancelAdd) isCoreEvent()      {}
+func (CancelAdds) isCoreEvent()     {}
 func (RemoveAddress) isCoreEvent()  {}
 func (AcceptAddress) isCoreEvent()  {}
 func (ProbeFailed) isCoreEvent()    {}
@@ -165,6 +182,8 @@ func (DeleteNeighbor) isCoreEvent() {}
 func (FlushNeighbors) isCoreEvent() {}
 func (JoinGroup) isCoreEvent()      {}
 func (LeaveGroup) isCoreEvent()     {}
+func (SetGroupFilter) isCoreEvent() {}
+func (LeaveGroups) isCoreEvent()    {}
 func (SetMTU) isCoreEvent()         {}
 func (Output) isCoreEvent()         {}
 func (RouterSkipped) isCoreEvent()  {}
@@ -217,8 +236,16 @@ type (
 	// Discard gives back packets that had no room in the queue, or whose
 	// interface went down.
 	Discard struct{ Packets []any }
-	// OpenGroup opens the receive filter for a group.
-	OpenGroup struct{ Group netip.Addr }
+	// OpenGroup opens the receive filter for a group, as far as Filter goes.
+	OpenGroup struct {
+		Group  netip.Addr
+		Filter mld.Filter
+	}
+	// FilterGroup replaces the Filter of a group that is open.
+	FilterGroup struct {
+		Group  netip.Addr
+		Filter mld.Filter
+	}
 	// CloseGroup closes it.
 	CloseGroup struct{ Group netip.Addr }
 	// SetHopLimit changes the default hop limit of what the sockets send.
@@ -254,6 +281,7 @@ func (UseLinkAddr) isCoreAction()      {}
 func (Unreachable) isCoreAction()      {}
 func (Discard) isCoreAction()          {}
 func (OpenGroup) isCoreAction()        {}
+func (FilterGroup) isCoreAction()      {}
 func (CloseGroup) isCoreAction()       {}
 func (SetHopLimit) isCoreAction()      {}
 func (SetPathMTU) isCoreAction()       {}

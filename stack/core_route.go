@@ -122,5 +122,6 @@ func (c *Core) Counters() CoreCounters {
 	all.ResolutionsRefused = neighbors.ResolutionsRefused
 	all.RedirectsEvicted = c.routes.Counters().RedirectsEvicted
 	all.RoutersRefused, all.PrefixesRefused, all.RoutesRefused = routers.RoutersRefused, routers.PrefixesRefused, routers.RoutesRefused
+	c.countGroups(&all)
 	return all
 }

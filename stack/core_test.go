@@ -283,16 +283,16 @@ func TestGRP_R07_SocketAndAddressShareAGroup(t *testing.T) {
 	n.up()
 	group := nd.SolicitedNode(ownLL)
 	socket := mld.Holder{Kind: mld.HolderSocket, ID: 7}
-	n.step(JoinGroup{n.id(), group, socket})
+	n.step(JoinGroup{n.id(), group, socket, nil})
 	n.wantErr(n.lastID, nil)
-	n.step(JoinGroup{n.id(), group, socket})
+	n.step(JoinGroup{n.id(), group, socket, nil})
 	n.wantErr(n.lastID, ErrGroupExists)
-	n.step(LeaveGroup{n.id(), group, socket})
+	n.step(LeaveGroup{n.id(), group, socket, nil})
 	n.wantErr(n.lastID, nil)
 	if !n.core.groups.Member(group) {
 		t.Error("the socket's leave closed the group of the address")
 	}
-	n.step(LeaveGroup{n.id(), group, socket})
+	n.step(LeaveGroup{n.id(), group, socket, nil})
 	n.wantErr(n.lastID, ErrNoSuchGroup)
 }
 
@@ -462,9 +462,9 @@ func TestMLD_R03_ReportsComeFromAnAssignedLinkLocalAddress(t *testing.T) {
 	source := func() string {
 		t.Helper()
 		n.take()
-		n.step(JoinGroup{0, netip.MustParseAddr("ff05::77"), mld.Holder{Kind: mld.HolderStatic}})
+		n.step(JoinGroup{0, netip.MustParseAddr("ff05::77"), static, nil})
 		frames := sent(n.take())
-		n.step(LeaveGroup{0, netip.MustParseAddr("ff05::77"), mld.Holder{Kind: mld.HolderStatic}})
+		n.step(LeaveGroup{0, netip.MustParseAddr("ff05::77"), static, nil})
 		if len(frames) != 1 {
 			t.Fatalf("%d frames", len(frames))
 		}
@@ -580,7 +580,7 @@ func TestBoundsAreCounted(t *testing.T) {
 	for k := range 20 {
 		router := netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: byte(100 + k)})
 		n.hearsRouter(router, routerAdvert(time.Hour))
-		n.step(JoinGroup{0, netip.AddrFrom16([16]byte{0: 0xff, 1: 0x05, 15: byte(k)}), mld.Holder{Kind: mld.HolderStatic}})
+		n.step(JoinGroup{0, netip.AddrFrom16([16]byte{0: 0xff, 1: 0x05, 15: byte(k)}), static, nil})
 	}
 	c := n.core.Counters()
 	if c.NeighborsEvicted+c.NeighborsRefused == 0 || c.RoutersRefused == 0 || c.MembershipsRefused == 0 {

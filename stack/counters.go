@@ -13,8 +13,10 @@ type Counters struct {
 	MissesLost        uint64 `json:"misses_lost"`         // no room for a packet that needed resolution
 	FramesLost        uint64 `json:"control_frames_lost"` // no room for an ND or MLD message
 	NotIPv6           uint64 `json:"not_ipv6"`
-	OtherHost         uint64 `json:"other_host"` // frames to another link-layer address
-	Refused           uint64 `json:"refused"`    // fragmented ND, broken extension headers
+	OtherHost         uint64 `json:"other_host"`   // frames to another link-layer address
+	OtherGroup        uint64 `json:"other_group"`  // packets to a group that nobody here listens to
+	OtherSource       uint64 `json:"other_source"` // packets to a group from a source that nobody here listens to
+	Refused           uint64 `json:"refused"`      // fragmented ND, broken extension headers
 
 	// ICMPv6 as the sockets saw it.
 	ErrorsIn           uint64 `json:"icmp_errors_in"`             // for flows of this host
@@ -39,6 +41,7 @@ func (i *Interface) Counters() Counters {
 		SentWhileDown: s.down.Load(), SendErrors: s.sendErrors.Load(), ControlSendErrors: s.controlSendErrors.Load(),
 		MissesLost: s.missesLost.Load(), FramesLost: i.inbox.lostFrames(),
 		NotIPv6: s.notIPv6.Load(), OtherHost: s.otherHost.Load(), Refused: s.refused.Load(),
+		OtherGroup: s.otherGroup.Load(), OtherSource: s.otherSource.Load(),
 	}
 	h := i.host.Counters()
 	c.ErrorsIn, c.BadErrorsIn, c.TooBigsIn, c.BadTooBigsIn = h.InErrors, h.InBadErrors, h.InTooBigs, h.InBadTooBigs

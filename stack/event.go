@@ -23,7 +23,9 @@ const (
 	RouteAdded        EventType = "route_added"        // Prefix, NextHop, State (the origin)
 	RouteRemoved      EventType = "route_removed"      // Prefix, NextHop, State (the origin)
 	GroupJoined       EventType = "group_joined"       // Group
+	GroupFiltered     EventType = "group_filtered"     // Group, State (the filter mode): other sources are listened to
 	GroupLeft         EventType = "group_left"         // Group
+	MLDVersion        EventType = "mld_version"        // State: the version that is spoken now
 	NeighborChanged   EventType = "neighbor_changed"   // Address, LinkAddr, State
 	LinkIsUp          EventType = "link_up"
 	LinkIsDown        EventType = "link_down"

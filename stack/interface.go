@@ -67,6 +67,7 @@ type Interface struct {
 	// over.
 	tellSkipped atomic.Bool
 	neighbors   *neighborView
+	groups      *groupView
 	core        *Core // the loop's alone
 	// saveCounter is the loop's to call, if it is not nil.
 	saveCounter func(nd.DADCounter)
@@ -102,6 +103,7 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 		log:       s.log.With("interface", name),
 		inbox:     newInbox(),
 		neighbors: newNeighborView(),
+		groups:    newGroupView(),
 		core: NewCore(CoreConfig{
 			LinkAddr: link.LinkAddr(), MTU: mtu, Profile: cfg.Profile,
 			Loopback: cfg.Loopback, NoLinkLocal: cfg.NoLinkLocal, NoRouters: cfg.NoRouters, Policy: cfg.Policy, Identity: cfg.Identity, Limits: cfg.Limits,
@@ -184,6 +186,18 @@ func (i *Interface) own(a netip.Addr) (netip.Addr, error) {
 		return a, &InvalidArgumentError{"address " + a.String(), "has the zone of another interface"}
 	}
 	return a.WithZone(""), nil
+}
+
+// ownAll is own for each of several addresses.
+func (i *Interface) ownAll(as []netip.Addr) ([]netip.Addr, error) {
+	bare := make([]netip.Addr, len(as))
+	for k, a := range as {
+		var err error
+		if bare[k], err = i.own(a); err != nil {
+			return nil, err
+		}
+	}
+	return bare, nil
 }
 
 // doAddr runs a command about one address.
@@ -304,11 +318,13 @@ func (i *Interface) AddAddresses(ctx context.Context, as []AddressConfig) []erro
 		case r = <-results:
 		case <-cancelled:
 			cause, cancelled = ctx.Err(), nil
+			var left []RequestID
 			for k := range as {
 				if !settled[k] {
-					i.inbox.putCommand(command{event: CancelAdd{first + RequestID(k)}})
+					left = append(left, first+RequestID(k))
 				}
 			}
+			i.inbox.putCommand(command{event: CancelAdds{left}})
 			r = <-results
 		}
 		if cause != nil && errors.Is(r.err, ErrAddressRemoved) {
@@ -521,25 +537,36 @@ func (i *Interface) Groups() (gs []mld.Group) {
 	return gs
 }
 
-// JoinGroup joins a group on behalf of the program. The error is an *OpError
-// over ErrGroupExists (the program has joined it already), ErrLimit, ErrClosed
-// or an *InvalidArgumentError.
-func (i *Interface) JoinGroup(g netip.Addr) error {
-	return i.joinGroup(g, mld.Holder{Kind: mld.HolderStatic})
+// static is who holds the groups of Interface.JoinGroup.
+var static = mld.Holder{Kind: mld.HolderStatic}
+
+// JoinGroup joins a group on behalf of the program: for packets from sources,
+// besides those it was joined for already, or without sources for packets from
+// everybody. A source-specific group (RFC 4607) needs sources. The error is an
+// *OpError over ErrGroupExists (the program has joined it already), ErrLimit,
+// ErrClosed or an *InvalidArgumentError.
+func (i *Interface) JoinGroup(g netip.Addr, sources ...netip.Addr) error {
+	return i.doGroup("join", g, sources, func(id RequestID, g netip.Addr, sources []netip.Addr) CoreEvent {
+		return JoinGroup{id, g, static, sources}
+	})
 }
 
-func (i *Interface) joinGroup(g netip.Addr, h mld.Holder) error {
-	return i.doAddr("join", g, func(id RequestID, g netip.Addr) CoreEvent { return JoinGroup{id, g, h} })
+// LeaveGroup ends the hold of JoinGroup, or takes sources from it; a group
+// that others hold as well stays joined. The error is an *OpError over
+// ErrNoSuchGroup, also if one of the sources was not joined, or ErrClosed.
+func (i *Interface) LeaveGroup(g netip.Addr, sources ...netip.Addr) error {
+	return i.doGroup("leave", g, sources, func(id RequestID, g netip.Addr, sources []netip.Addr) CoreEvent {
+		return LeaveGroup{id, g, static, sources}
+	})
 }
 
-// LeaveGroup ends the hold of JoinGroup; a group that others hold as well
-// stays joined. The error is an *OpError over ErrNoSuchGroup or ErrClosed.
-func (i *Interface) LeaveGroup(g netip.Addr) error {
-	return i.leaveGroup(g, mld.Holder{Kind: mld.HolderStatic})
-}
-
-func (i *Interface) leaveGroup(g netip.Addr, h mld.Holder) error {
-	return i.doAddr("leave", g, func(id RequestID, g netip.Addr) CoreEvent { return LeaveGroup{id, g, h} })
+// doGroup runs a command about one group and some sources.
+func (i *Interface) doGroup(op string, g netip.Addr, sources []netip.Addr, event func(RequestID, netip.Addr, []netip.Addr) CoreEvent) error {
+	bare, err := i.ownAll(sources)
+	if err != nil {
+		return i.opError(op, g, err)
+	}
+	return i.doAddr(op, g, func(id RequestID, g netip.Addr) CoreEvent { return event(id, g, bare) })
 }
 
 // SetUp brings the interface up or takes it down. Down withdraws everything

@@ -113,10 +113,10 @@ func (k *kernelNode) views() string {
 	return fmt.Sprint(k.i.Addresses(), "\n", k.i.Routes(), "\n", k.i.Groups())
 }
 
-// capture runs tcpdump on the kernel's side.
-func (k *kernelNode) capture() (stop func() []captured) {
+// capture runs tcpdump on the kernel's side. More options may be given to it.
+func (k *kernelNode) capture(more ...string) (stop func() []captured) {
 	k.t.Helper()
-	return capture(k.t, k.ns, "tap0").stop
+	return capture(k.t, k.ns, "tap0", more...).stop
 }
 
 // sniffer is a tcpdump that runs.
@@ -129,11 +129,13 @@ type sniffer struct {
 	seen  []captured
 }
 
-// capture runs tcpdump on an interface of a namespace.
-func capture(t *testing.T, ns *netnstest.Namespace, name string) *sniffer {
+// capture runs tcpdump on an interface of a namespace. More options may be
+// given to it.
+func capture(t *testing.T, ns *netnstest.Namespace, name string, more ...string) *sniffer {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "wire.pcap")
-	cmd := ns.Command("tcpdump", "-i", name, "-U", "-s", "0", "-B", "4096", "--immediate-mode", "-w", file, "ip6")
+	options := []string{"-i", name, "-U", "-s", "0", "-B", "4096", "--immediate-mode", "-w", file}
+	cmd := ns.Command("tcpdump", append(append(options, more...), "ip6")...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -192,7 +192,7 @@ func TestKRE_6_WaitEndsWithItsOwnErrorAndNothingStays(t *testing.T) {
 		want error
 	}{
 		"removed":   {func(n *node, _ RequestID) { n.remove("2001:db8::5") }, ErrAddressRemoved},
-		"cancelled": {func(n *node, id RequestID) { n.step(CancelAdd{id}) }, ErrAddressRemoved},
+		"cancelled": {func(n *node, id RequestID) { n.step(CancelAdds{[]RequestID{id}}) }, ErrAddressRemoved},
 		"link down": {func(n *node, _ RequestID) { n.step(LinkDown{}); n.step(LinkUp{}) }, ErrLinkDown},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -201,8 +201,12 @@ func (l *loop) perform(act CoreAction) {
 			p.(*netstack.Packet).Release()
 		}
 	case OpenGroup:
+		i.groups.set(act.Group.As16(), act.Filter)
 		l.check("join", i.host.JoinGroup(act.Group))
+	case FilterGroup:
+		i.groups.set(act.Group.As16(), act.Filter)
 	case CloseGroup:
+		i.groups.remove(act.Group.As16())
 		l.check("leave", i.host.LeaveGroup(act.Group))
 	case SetHopLimit:
 		i.host.SetHopLimit(act.HopLimit)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
+	"github.com/tapstack/tapstack/mld"
 )
 
 // PacketConn is an unconnected UDP socket, on one address or on every address
@@ -22,9 +23,18 @@ type PacketConn struct {
 	read     readDeadline
 
 	mu      sync.Mutex
-	members map[*Interface]*netstack.UDPConn
+	members map[*Interface]*packetMember
 	bound   netip.AddrPort
 	write   time.Time
+
+	groups socketGroups
+}
+
+// packetMember is the endpoint of a PacketConn on one interface.
+type packetMember struct {
+	*netstack.UDPConn
+	groups *groupView              // which the socket has joined there
+	joined map[netip.Addr]struct{} // the same, for socketGroups.mu
 }
 
 // datagram is one that was received.
@@ -63,15 +73,20 @@ func (s *Stack) ListenPacket(network, address string) (*PacketConn, error) {
 func (s *Stack) listenPacket(local netip.AddrPort) (*PacketConn, error) {
 	c := &PacketConn{
 		stack: s, received: make(chan *datagram, maxReceived), stop: make(chan struct{}),
-		members: make(map[*Interface]*netstack.UDPConn), bound: local, read: newReadDeadline(),
+		members: make(map[*Interface]*packetMember), bound: local, read: newReadDeadline(),
 	}
+	c.groups.holder = mld.Holder{Kind: mld.HolderSocket, ID: s.lastSocket.Add(1)}
 	if local.Addr().IsUnspecified() && local.Addr().Zone() == "" {
 		if err := s.openWildcard(c, local.Port()); err != nil {
 			return nil, err
 		}
 		return c, nil
 	}
-	i, err := s.local(local.Addr())
+	find := s.local
+	if local.Addr().IsMulticast() {
+		find = s.route
+	}
+	i, err := find(local.Addr())
 	if err != nil {
 		return nil, err
 	}
@@ -84,17 +99,20 @@ func (s *Stack) listenPacket(local netip.AddrPort) (*PacketConn, error) {
 func (c *PacketConn) open(i *Interface, port uint16) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	member, err := i.host.ListenUDP(netip.AddrPortFrom(c.bound.Addr().WithZone(""), port))
+	conn, err := i.host.ListenUDP(netip.AddrPortFrom(c.bound.Addr().WithZone(""), port))
 	if err != nil {
 		return port, err
 	}
-	if err := member.SetWriteDeadline(c.write); err != nil {
-		return port, errors.Join(err, member.Close())
+	if err := conn.SetWriteDeadline(c.write); err != nil {
+		return port, errors.Join(err, conn.Close())
 	}
+	member := &packetMember{conn, newGroupView(), make(map[netip.Addr]struct{})}
+	conn.SetMulticastFilter(c.groups.filter(i, member))
+	conn.SetMulticastLoopback(!c.groups.noLoopback)
 	got := member.LocalAddr().(*net.UDPAddr).Port
 	c.bound = netip.AddrPortFrom(c.bound.Addr(), uint16(got))
 	c.members[i] = member
-	c.running.Go(func() { c.receiveFrom(member) })
+	c.running.Go(func() { c.receiveFrom(conn) })
 	return uint16(got), nil
 }
 
@@ -104,6 +122,9 @@ func (c *PacketConn) receiveFrom(member *netstack.UDPConn) {
 	for {
 		n, meta, err := member.ReadMsg(buffer)
 		if errors.Is(err, net.ErrClosed) {
+			if !c.isWildcard() { // there is no other: the interface is closed
+				c.stopOnce.Do(func() { close(c.stop) })
+			}
 			return
 		}
 		d := &datagram{from: meta.Remote, to: meta.Local, err: err}
@@ -118,6 +139,13 @@ func (c *PacketConn) receiveFrom(member *netstack.UDPConn) {
 	}
 }
 
+// isWildcard reports whether the socket is on every interface.
+func (c *PacketConn) isWildcard() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bound.Addr().IsUnspecified() && c.bound.Addr().Zone() == ""
+}
+
 func (c *PacketConn) port() uint16 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +155,7 @@ func (c *PacketConn) port() uint16 {
 func (c *PacketConn) reset() {
 	c.mu.Lock()
 	members := c.members
-	c.members = make(map[*Interface]*netstack.UDPConn)
+	c.members = make(map[*Interface]*packetMember)
 	c.mu.Unlock()
 	for _, m := range members {
 		m.Close()
@@ -136,11 +164,12 @@ func (c *PacketConn) reset() {
 
 func (c *PacketConn) shut() {
 	c.stopOnce.Do(func() { close(c.stop) })
+	c.leaveAll()
 	c.reset()
 	c.running.Wait()
 }
 
-// Close closes the socket and unblocks its readers.
+// Close closes the socket, leaves its groups and unblocks its readers.
 func (c *PacketConn) Close() error {
 	select {
 	case <-c.stop:
@@ -199,14 +228,16 @@ func (c *PacketConn) WritePacket(b []byte, source netip.Addr, to netip.AddrPort)
 	if err != nil {
 		return 0, c.opError("write", net.UDPAddrFromAddrPort(to), err)
 	}
-	return member.WriteMsg(b, netstack.Meta{
-		Local: source.WithZone(""), Remote: netip.AddrPortFrom(to.Addr().WithZone(""), to.Port()),
-	})
+	meta := netstack.Meta{Local: source.WithZone(""), Remote: netip.AddrPortFrom(to.Addr().WithZone(""), to.Port())}
+	if to.Addr().IsMulticast() {
+		meta.HopLimit = uint8(c.groups.hopLimit.Load())
+	}
+	return member.WriteMsg(b, meta)
 }
 
 // member picks the endpoint of the interface that holds source, or else
 // reaches dst.
-func (c *PacketConn) member(source, dst netip.Addr) (*netstack.UDPConn, error) {
+func (c *PacketConn) member(source, dst netip.Addr) (*packetMember, error) {
 	select {
 	case <-c.stop:
 		return nil, net.ErrClosed
@@ -221,9 +252,12 @@ func (c *PacketConn) member(source, dst netip.Addr) (*netstack.UDPConn, error) {
 	}
 	var i *Interface
 	var err error
-	if source.IsValid() {
+	switch out := c.groups.out; {
+	case out != nil && dst.IsMulticast() && dst.Zone() == "":
+		i = out
+	case source.IsValid():
 		i, err = c.stack.local(source)
-	} else {
+	default:
 		i, err = c.stack.route(dst)
 	}
 	if err != nil {

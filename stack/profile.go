@@ -26,6 +26,9 @@ type Profile struct {
 	onLinkAssumption   bool
 	deleteUnreachable  bool
 	mldv1              bool
+	mldIgnoreV1        bool
+	mldBurst           count
+	mldGap             time.Duration
 	rfc3484            bool
 	noMulticastRADelay bool
 	threeSolicits      bool
@@ -163,6 +166,18 @@ var knobs = []Knob{
 		choice("delete", "unreachable", func(p *Profile) *bool { return &p.deleteUnreachable })},
 	{"mld_version", "1|2", "RFC 2710, RFC 3810", "the version that Multicast Listener Discovery starts with",
 		choice("1", "2", func(p *Profile) *bool { return &p.mldv1 })},
+	{"mld_ignore_v1", "on|off", "RFC 3810, section 10.1", "be deaf to queries of version 1, with which anybody can turn source filters off; not for a link whose querier speaks nothing else",
+		onOff(func(p *Profile) *bool { return &p.mldIgnoreV1 })},
+	{"mld_burst", "0..65535", "RFC 3590, section 4", "how many reports are sent back to back when another link-local address has all groups reported again; 0: all", func(p *Profile, value string) bool {
+		n, err := strconv.ParseUint(value, 10, 16)
+		p.mldBurst = count(n)
+		return err == nil
+	}},
+	{"mld_gap", "1ms..10s", "RFC 3590, section 4", "the time between two such bursts", func(p *Profile, value string) bool {
+		d, err := time.ParseDuration(value)
+		p.mldGap = d
+		return err == nil && d >= time.Millisecond && d <= 10*time.Second
+	}},
 	{"lifetime_preferred", "always|with_valid", "RFC 4862, section 5.5.3", "the preferred lifetime of an address follows every advertisement, or (RFC 2462) only those whose valid lifetime counts",
 		choice("with_valid", "always", func(p *Profile) *bool { return &p.lifetimeWithValid })},
 	{"slaac_match_scope", "equal|any", "RFC 4862, section 5.5.3", "no address is formed for a prefix that has one by autoconfiguration, or (RFC 2462) by any means",
@@ -244,7 +259,9 @@ func (p Profile) neighborConfig(c CoreConfig) nd.NeighborConfig {
 }
 
 func (p Profile) mldConfig(c CoreConfig) mld.Config {
-	cfg := mld.Config{MTU: c.MTU}
+	cfg := mld.Config{
+		MTU: c.MTU, IgnoreV1: p.mldIgnoreV1, Burst: int(p.mldBurst), Gap: p.mldGap, MaxSources: c.MaxSources,
+	}
 	if c.MaxGroups != 0 {
 		// An address that cannot join its group cannot be tested: what others
 		// join must not take its room. One more is for the interface's own

@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
@@ -52,9 +53,16 @@ func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
 		i.counters.otherHost.Add(1)
 		return
 	}
-	switch b.Kind(f.Len) {
+	kind := b.Kind(f.Len)
+	switch kind {
 	case netstack.ND, netstack.MLD:
 		i.inbox.putFrame(now, b.Frame(f.Len))
+		return
+	}
+	if !i.listens(f.Data[0][ethernetHeaderLen:]) {
+		return
+	}
+	switch kind {
 	case netstack.Data:
 		if !i.usable.Load() { // RFC 4862, section 5.4.5
 			i.counters.dataWhileDown.Add(1)
@@ -72,6 +80,24 @@ func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
 		i.counters.refused.Add(1)
 		b.Deliver(f.Len, false) // for the error that may be due
 	}
+}
+
+// listens reports whether a packet that is not to a group, or is to one that is
+// listened to, and from a source that is wanted (RFC 3810, section 4.2). ND and
+// MLD are not asked about: "MLDv2 messages are not subject to source
+// filtering".
+func (i *Interface) listens(packet []byte) bool {
+	if packet[24] != 0xff {
+		return true
+	}
+	listened, wanted := i.groups.lookup([16]byte(packet[24:40]), netip.AddrFrom16([16]byte(packet[8:24])))
+	switch {
+	case !listened:
+		i.counters.otherGroup.Add(1)
+	case !wanted:
+		i.counters.otherSource.Add(1)
+	}
+	return wanted
 }
 
 // readFailed takes the interface down when its link is gone.

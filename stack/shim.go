@@ -14,7 +14,7 @@ import (
 
 // shimCounters count on the data path, and what the reader refused.
 type shimCounters struct {
-	dataIn, dataWhileDown, dataOut, noRoute, down, sendErrors, missesLost, controlSendErrors, notIPv6, otherHost, refused atomic.Uint64
+	dataIn, dataWhileDown, dataOut, noRoute, down, sendErrors, missesLost, controlSendErrors, notIPv6, otherHost, otherGroup, otherSource, refused atomic.Uint64
 }
 
 // transmit is the room for one write, kept in a pool so that the data path

@@ -32,6 +32,8 @@ type Stack struct {
 	random nd.Random
 	events *eventRing
 
+	lastSocket atomic.Uint64 // the number of the latest PacketConn
+
 	mu         sync.Mutex // guards attaching, closing and wildcards
 	closed     bool
 	lastIndex  int

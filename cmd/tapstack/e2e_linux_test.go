@@ -200,6 +200,9 @@ func (p *place) files() (all []string) {
 	return all
 }
 
+// oneSpace makes columns independent of their widths.
+func oneSpace(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
+
 func (p *place) links() string {
 	p.t.Helper()
 	return p.ns.Run(p.t, "ip", "-br", "link")
@@ -456,11 +459,25 @@ func TestE2E_RoutesNeighborsGroupsAndLink(t *testing.T) {
 	groups := p.output("maddr")
 	p.want("maddr join ff02::4242", result{})
 	p.wantCode("maddr join ff02::4242", 6)
-	if g := p.output("maddr"); !strings.Contains(g, "ff02::4242      dev tap0  exclude  held by static\n") {
+	if g := p.output("maddr"); !strings.Contains(oneSpace(g), "ff02::4242 dev tap0 exclude held by static\n") {
 		t.Errorf("maddr: %s", g)
 	}
 	p.want("maddr leave ff02::4242", result{})
 	p.wantCode("maddr leave ff02::4242", 4)
+	p.wantCode("maddr join ff35::8000:1", 2)
+	p.want("maddr join ff35::8000:1 --source 2001:db8::99 --source 2001:db8::98", result{})
+	p.want("maddr join ff35::8000:1 --source fe80::98%tap0", result{})
+	p.wantCode("maddr join ff35::8000:1 --source 2001:db8::99", 6)
+	if g := p.output("maddr"); !strings.Contains(oneSpace(g), "ff35::8000:1 dev tap0 include 2001:db8::98, 2001:db8::99, fe80::98 held by static\n") {
+		t.Errorf("maddr: %s", g)
+	}
+	p.want("maddr leave ff35::8000:1 --source 2001:db8::98 --source fe80::98", result{})
+	p.wantCode("maddr leave ff35::8000:1 --source 2001:db8::98", 4)
+	ssm := `{"interface":"tap0","group":"ff35::8000:1","mode":"include","sources":["2001:db8::99"],"holders":["static"]}`
+	if g := p.output("maddr show -j"); !strings.Contains(g, ssm) {
+		t.Errorf("maddr show -j: %s, want among them %s", g, ssm)
+	}
+	p.want("maddr leave ff35::8000:1 --source 2001:db8::99", result{})
 	p.want("maddr", result{Stdout: groups})
 
 	p.want("link set tap0 down", result{})

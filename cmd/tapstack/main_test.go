@@ -59,7 +59,7 @@ func TestUsageErrors(t *testing.T) {
 		"route add default --metric -1", "route del", "route get", "route get x", "route get 2001:db8::1 from x", "route show x",
 		"neigh add", "neigh add fe80::1", "neigh add fe80::1 lladdr", "neigh add fe80::1 lladdr x", "neigh add fe80::1 lladdr 33:33:00:00:00:01", "neigh add fe80::1 02:00:00:00:00:01 lladdr 02:00:00:00:00:01",
 		"neigh add fe80::1 lladdr 00:00:00:00:00:00", "neigh del", "neigh del x", "neigh flush x",
-		"maddr join", "maddr join x", "maddr join 2001:db8::1", "maddr leave",
+		"maddr join", "maddr join x", "maddr join 2001:db8::1", "maddr leave", "maddr join ff02::1234 --source x", "maddr join ff02::1234 --source", "maddr leave ff02::1234%tap0 --source fe80::9%tap1",
 		"link set", "link set tap0", "link set tap0 sideways", "link set tap0 up down", "link set tap0 mtu", "link set tap0 mtu x", "link set tap0 mtu 1279", "link set up",
 		"monitor x", "monitor --since x", "monitor --since -1",
 		"ping", "ping x", "ping 192.0.2.1", "ping -c 0 fe80::1", "ping -c -1 fe80::1", "ping -i 0 fe80::1", "ping -i x fe80::1", "ping -I x fe80::1", "ping fe80::1 fe80::2",
@@ -87,7 +87,7 @@ func TestNoProcess(t *testing.T) {
 	for _, line := range []string{
 		"addr", "addr show -j", "addr failures", "addr add 2001:db8::1/64", "addr add fe80::1%tap0 --valid forever --preferred 0", "addr add 2001:db8::1 dev tap0", "addr del 2001:db8::1", "addr accept 2001:db8::1",
 		"route", "route show", "route add default via fe80::1", "route del default", "route get ff02::1 from fe80::1 -j", "neigh", "neigh add fe80::1 lladdr 02:00:00:00:00:01",
-		"neigh add fe80::1 02:00:00:00:00:01", "neigh del fe80::1", "neigh flush", "maddr", "maddr join ff02::1234", "maddr leave ff02::1234", "link", "link set tap0 up mtu 1280", "link set down --dev tap0",
+		"neigh add fe80::1 02:00:00:00:00:01", "neigh del fe80::1", "neigh flush", "maddr", "maddr join ff02::1234", "maddr leave ff02::1234", "maddr join ff35::8000:1 --source 2001:db8::9 --source fe80::9%tap0", "link", "link set tap0 up mtu 1280", "link set down --dev tap0",
 		"monitor", "monitor --since 0", "ping -c 1 fe80::1%tap0", "addr --dev tap0", "addr --control /nowhere/tap0.sock",
 	} {
 		code, stdout, stderr := command(t, strings.Split(line, " ")...)

@@ -113,12 +113,12 @@ func (c *Client) Groups(ctx context.Context, iface string) ([]Group, error) {
 	return get[[]Group](ctx, c, "/v1/maddr", iface)
 }
 
-// JoinGroup joins a group.
+// JoinGroup joins a group, or some sources of it.
 func (c *Client) JoinGroup(ctx context.Context, g GroupRef) error {
 	return send(ctx, c, http.MethodPost, "/v1/maddr", g)
 }
 
-// LeaveGroup leaves a group that JoinGroup joined.
+// LeaveGroup leaves a group that JoinGroup joined, or some sources of it.
 func (c *Client) LeaveGroup(ctx context.Context, g GroupRef) error {
 	return send(ctx, c, http.MethodDelete, "/v1/maddr", g)
 }

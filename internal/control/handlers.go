@@ -351,7 +351,7 @@ func (s *Server) joinGroup(_ context.Context, g GroupRef) error {
 	if err != nil {
 		return err
 	}
-	return i.JoinGroup(group)
+	return i.JoinGroup(group, g.Sources...)
 }
 
 func (s *Server) leaveGroup(_ context.Context, g GroupRef) error {
@@ -359,7 +359,7 @@ func (s *Server) leaveGroup(_ context.Context, g GroupRef) error {
 	if err != nil {
 		return err
 	}
-	return i.LeaveGroup(group)
+	return i.LeaveGroup(group, g.Sources...)
 }
 
 func (s *Server) changeLink(_ context.Context, l LinkChange) error {

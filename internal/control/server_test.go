@@ -306,6 +306,17 @@ func TestMaddr(t *testing.T) {
 		t.Errorf("groups %s\nwant among them %s", body, want)
 	}
 	s.want(t, "DELETE", "/v1/maddr", `{"group":"ff02::4242"}`, 200, `{}`)
+	s.wantError(t, "POST", "/v1/maddr", `{"group":"ff35::8000:1"}`, 400, "invalid", 2)
+	s.wantError(t, "POST", "/v1/maddr", `{"group":"ff35::8000:1","sources":["ff02::1"]}`, 400, "invalid", 2)
+	s.wantError(t, "POST", "/v1/maddr", `{"group":"ff35::8000:1","sources":["fe80::9%tap9"]}`, 400, "invalid", 2)
+	s.want(t, "POST", "/v1/maddr", `{"group":"ff35::8000:1","sources":["2001:db8::9"]}`, 200, `{}`)
+	s.wantError(t, "POST", "/v1/maddr", `{"group":"ff35::8000:1","sources":["2001:db8::9"]}`, 409, "exists", 6)
+	s.wantError(t, "DELETE", "/v1/maddr", `{"group":"ff35::8000:1","sources":["2001:db8::8"]}`, 404, "not_found", 4)
+	_, body = s.ask(t, "GET", "/v1/maddr", "")
+	if want := `{"interface":"tap0","group":"ff35::8000:1","mode":"include","sources":["2001:db8::9"],"holders":["static"]}`; !strings.Contains(body, want) {
+		t.Errorf("groups %s\nwant among them %s", body, want)
+	}
+	s.want(t, "DELETE", "/v1/maddr", `{"group":"ff35::8000:1","sources":["2001:db8::9"]}`, 200, `{}`)
 	s.want(t, "GET", "/v1/maddr", "", 200, strings.TrimSuffix(before, "\n"))
 }
 

@@ -129,6 +129,9 @@ type Group struct {
 type GroupRef struct {
 	Interface string     `json:"interface,omitempty"`
 	Group     netip.Addr `json:"group"`
+	// Sources: only what these send, besides what was joined before, is joined
+	// or left; absent or empty: all of the group.
+	Sources []netip.Addr `json:"sources,omitempty"`
 }
 
 // Link is one line of GET /v1/link.

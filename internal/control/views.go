@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/tapstack/tapstack/mld"
 	"github.com/tapstack/tapstack/nd"
 	"github.com/tapstack/tapstack/rib"
 	"github.com/tapstack/tapstack/stack"
@@ -111,10 +110,7 @@ func neighbors(i *stack.Interface, _ time.Time) []Neighbor {
 func groups(i *stack.Interface, _ time.Time) []Group {
 	var all []Group
 	for _, g := range i.Groups() {
-		v := Group{Interface: i.Name(), Group: g.Addr, Mode: "include", Sources: []netip.Addr{}, Holders: []string{}}
-		if g.Mode == mld.Exclude {
-			v.Mode = "exclude"
-		}
+		v := Group{Interface: i.Name(), Group: g.Addr, Mode: g.Mode.String(), Sources: []netip.Addr{}, Holders: []string{}}
 		v.Sources = append(v.Sources, g.Sources...)
 		for _, h := range g.Holders {
 			v.Holders = append(v.Holders, h.String())

@@ -254,6 +254,11 @@ func (c *UDPConn) SetMulticastFilter(accept func(src, group netip.Addr) bool) {
 	c.filter.Store(&accept)
 }
 
+// SetMulticastLoopback says whether datagrams that the socket sends to groups
+// come to the sockets of this host too, as far as it has joined the group. They
+// do unless told otherwise.
+func (c *UDPConn) SetMulticastLoopback(on bool) { c.ep.SocketOptions().SetMulticastLoop(on) }
+
 func (c *UDPConn) wanted(m Meta) bool {
 	if !m.Local.IsMulticast() {
 		return true

@@ -222,6 +222,15 @@ func TestUDPGroups(t *testing.T) {
 	send(linkB, "unicast")
 	read("unicast", linkB)
 	server.SetMulticastFilter(nil)
+	for _, loopback := range []bool{true, false} {
+		server.SetMulticastLoopback(loopback)
+		if _, err := server.WriteToUDPAddrPort([]byte("own"), port(group, 99)); err != nil {
+			t.Fatal(err)
+		}
+		if loopback {
+			read("own", group)
+		}
+	}
 	if err := p.b.LeaveGroup(group.WithZone("tap0")); err != nil {
 		t.Fatal(err)
 	}
