@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 )
@@ -74,6 +75,12 @@ var mldMutants = []mutant{
 	{name: "a query or report may have any length", in: repaired(func(p *packet) bool {
 		return p.one("length") == "20" || p.one("length") == "26" || len(p.fields["malformed"]) > 0
 	})},
+	{name: "a packet may be cut off", in: func(t *mutantTarget, p *packet, f []byte) [][]byte {
+		if len(f) >= atMessage && len(f) < atMessage+int(binary.BigEndian.Uint16(f[ethernetLen+4:])) {
+			return same(t.message("TR1", "query", "maxresp=1000"))
+		}
+		return same(f)
+	}},
 	{name: "a query may have fewer sources than it says", in: repaired(func(p *packet) bool {
 		return p.one("group") == listened.String() && (p.one("length") == "28" || p.one("length") == "44")
 	})},

@@ -45,7 +45,7 @@ func TestScenariosAgainstTheCore(t *testing.T) {
 	t.Log(CountOf(results))
 }
 
-var requirement = regexp.MustCompile(`(?m)^([A-Z]+-[A-Z]?[0-9]+) \|`)
+var requirement = regexp.MustCompile(`(?m)^([A-Z]+[0-9]?-[A-Z]?[0-9]+) \|`)
 
 // Every case names requirements that exist.
 func TestScenariosNameRequirementsThatExist(t *testing.T) {
