@@ -404,9 +404,9 @@ func (b *builder) addrs(name string) (as []netip.Addr) {
 		return nil
 	}
 	for word := range strings.SplitSeq(f.value, ",") {
-		a, err := b.ns.addr(word)
+		more, err := b.ns.addrs(word)
 		b.fail(err)
-		as = append(as, a)
+		as = append(as, more...)
 	}
 	return as
 }

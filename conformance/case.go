@@ -169,6 +169,7 @@ type Command struct {
 	LinkAddr nd.LinkAddr
 	Mode     string       // "", "anycast", "optimistic", "no-dad"; of filter "include" or "exclude"
 	Sources  []netip.Addr // of filter
+	Socket   int          // of join, leave and filter: which program's, 1 unless the case says by=
 	// Valid and Preferred are lifetimes in seconds of an address; 0: for ever.
 	Valid, Preferred time.Duration
 	SrcPort, DstPort uint16

@@ -26,7 +26,7 @@ func (CoreDriver) Name() string { return "core" }
 // Can implements Driver.
 func (CoreDriver) Can() []Capability {
 	return []Capability{
-		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
+		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
 	}
 }
 
@@ -331,7 +331,7 @@ func (t *coreTarget) datagram(c Command) error {
 func (t *coreTarget) Do(c Command) error {
 	t.lastID++
 	id := t.lastID
-	holder := mld.Holder{Kind: mld.HolderSocket, ID: 1}
+	holder := mld.Holder{Kind: mld.HolderSocket, ID: uint64(c.Socket)}
 	var ev stack.CoreEvent
 	switch c.Op {
 	case "up":
@@ -350,6 +350,8 @@ func (t *coreTarget) Do(c Command) error {
 		ev = stack.JoinGroup{ID: id, Group: c.Addr, Holder: holder}
 	case "leave":
 		ev = stack.LeaveGroup{ID: id, Group: c.Addr, Holder: holder}
+	case "filter":
+		ev = stack.SetGroupFilter{ID: id, Group: c.Addr, Holder: holder, Filter: filterOf(c)}
 	case "route-add":
 		ev = stack.AddRoute{ID: id, RouteConfig: stack.RouteConfig{Prefix: c.Prefix, Via: c.Via}}
 	case "route-del":
@@ -374,6 +376,15 @@ func (t *coreTarget) Do(c Command) error {
 	err := t.failed[id]
 	t.failed = nil
 	return err
+}
+
+// filterOf is the filter that a command sets.
+func filterOf(c Command) mld.Filter {
+	f := mld.Filter{Sources: c.Sources}
+	if c.Mode == "exclude" {
+		f.Mode = mld.Exclude
+	}
+	return f
 }
 
 // addressConfig is how tapstack takes "add": a length below 128 states that

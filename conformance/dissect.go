@@ -451,6 +451,9 @@ func (p *packet) record(kind byte, group netip.Addr, b []byte) {
 	}
 	p.set("record", recordText(name, group, sources))
 	p.set("group", group.String())
+	for _, a := range sources {
+		p.set("source", a.String())
+	}
 	if len(sources) > 0 {
 		return
 	}

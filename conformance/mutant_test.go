@@ -49,10 +49,11 @@ func (d mutantDriver) Open(s Setup) (Target, error) {
 // mutantTarget stands between a host and the tester.
 type mutantTarget struct {
 	Target
-	m      mutant
-	queue  []Frame // by time
-	probed map[netip.Addr]bool
-	gone   map[netip.Addr]bool
+	m       mutant
+	queue   []Frame // by time
+	probed  map[netip.Addr]bool
+	gone    map[netip.Addr]bool
+	queries int // that came
 }
 
 func (t *mutantTarget) Send(frame []byte) error {
@@ -588,7 +589,7 @@ func caught(c *Case, all []mutant) (names []string) {
 // Each case catches a fault, and each fault is caught by a case. With -v the
 // faults of each case are listed.
 func TestMutants(t *testing.T) {
-	all := append(slices.Clone(mutants), otherKnobs()...)
+	all := slices.Concat(mutants, mldMutants, otherKnobs())
 	cases := scenarios(t)
 	results := make([][]string, len(cases))
 	catchers := map[string]int{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/tapstack/tapstack/nd"
@@ -147,6 +148,27 @@ func (ns *names) addr(s string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%q is no address and no name of one", s)
 	}
 	return a, nil
+}
+
+// addrs resolves an address, or A*N: A and the N-1 addresses after it.
+func (ns *names) addrs(s string) ([]netip.Addr, error) {
+	first, times, several := strings.Cut(s, "*")
+	n, err := 1, error(nil)
+	if several {
+		if n, err = strconv.Atoi(times); err != nil || n < 1 || n > 10000 {
+			return nil, fmt.Errorf("%q: write ADDRESS*N for N addresses in a row", s)
+		}
+	}
+	a, err := ns.addr(first)
+	if err != nil {
+		return nil, err
+	}
+	as := make([]netip.Addr, n)
+	for i := range as {
+		as[i] = a
+		a = a.Next()
+	}
+	return as, nil
 }
 
 // subnet returns the prefix that p1 to p9 stand for in the name of an address;

@@ -19,12 +19,12 @@ func (o order) command(ns *names) (c Command, err error) {
 		err = o.want(0)
 	case "add":
 		err = o.add(ns, &c)
-	case "del", "join", "leave", "neighbor-del":
+	case "join", "leave", "filter":
+		err = o.group(ns, &c)
+	case "del", "neighbor-del":
 		if err = o.want(1); err == nil {
 			c.Addr, err = ns.addr(o.words[0])
 		}
-	case "filter":
-		err = o.filter(ns, &c)
 	case "route-add", "route-del":
 		err = o.route(ns, &c)
 	case "neighbor-add":
@@ -88,6 +88,26 @@ func seconds(s string) (time.Duration, error) {
 	return time.Duration(v) * time.Second, err
 }
 
+// group reads a command about a group, whose last word may be by=N.
+func (o order) group(ns *names, c *Command) (err error) {
+	c.Socket = 1
+	if n := len(o.words); n > 0 {
+		if f := parseField(o.words[n-1]); f.name == "by" && f.op == "=" {
+			if c.Socket, err = strconv.Atoi(f.value); err != nil || c.Socket < 1 {
+				return fmt.Errorf("%q: the sockets are 1, 2, …", f.value)
+			}
+			o.words = o.words[:n-1]
+		}
+	}
+	if o.op == "filter" {
+		return o.filter(ns, c)
+	}
+	if err = o.want(1); err == nil {
+		c.Addr, err = ns.addr(o.words[0])
+	}
+	return err
+}
+
 // filter reads GROUP include|exclude SOURCE….
 func (o order) filter(ns *names, c *Command) (err error) {
 	if len(o.words) < 2 || o.words[1] != "include" && o.words[1] != "exclude" {
@@ -98,11 +118,11 @@ func (o order) filter(ns *names, c *Command) (err error) {
 	}
 	c.Mode = o.words[1]
 	for _, w := range o.words[2:] {
-		a, err := ns.addr(w)
+		as, err := ns.addrs(w)
 		if err != nil {
 			return err
 		}
-		c.Sources = append(c.Sources, a)
+		c.Sources = append(c.Sources, as...)
 	}
 	return nil
 }
@@ -185,6 +205,9 @@ func (c Command) render() string {
 	}
 	for _, a := range c.Sources {
 		add("%s", a)
+	}
+	if c.Socket > 1 {
+		add("by=%d", c.Socket)
 	}
 	if c.Valid != 0 {
 		add("valid=%d", int(c.Valid.Seconds()))

@@ -61,7 +61,7 @@ var forms = map[string]form{
 	"target": address, "destination": address, "R": number, "S": number, "O": number, "M": number,
 	"curhoplimit": number, "lifetime": number, "reachable": number, "retrans": number,
 	"sllao": linkAddress, "tllao": linkAddress, "nonce": octets, "mtu": number, "prefix": prefixForm, "option": octets, "options": number,
-	"maxresp": number, "group": address, "join": address, "leave": address, "member": address, "record": recordForm, "records": number,
+	"maxresp": number, "group": address, "join": address, "leave": address, "member": address, "record": recordForm, "records": number, "source": address,
 	"id": number, "seq": number, "ack": number, "size": number, "data": octets, "sport": number, "dport": number, "flags": text,
 	"pointer": number, "quote-src": address, "quote-dst": address, "quote-next": number, "quote-size": number,
 }
@@ -281,14 +281,14 @@ func (ns *names) record(s string) (kind string, group netip.Addr, sources []neti
 		return "", group, nil, fmt.Errorf("%q is no record: write %s(GROUP,SOURCE,…)", s, strings.Join(recordTypes[1:], "|"))
 	}
 	for i, word := range strings.Split(arg, ",") {
-		a, err := ns.addr(word)
-		if err != nil {
+		if i > 0 {
+			as, err := ns.addrs(word)
+			if err != nil {
+				return "", group, nil, err
+			}
+			sources = append(sources, as...)
+		} else if group, err = ns.addr(word); err != nil {
 			return "", group, nil, err
-		}
-		if i == 0 {
-			group = a
-		} else {
-			sources = append(sources, a)
 		}
 	}
 	return kind, group, sources, nil

@@ -143,6 +143,8 @@ func TestSteps(t *testing.T) {
 		{"0s report record=to_ex(sn(HOST))", "expect mld join=sn(HOST)", Pass},
 		{"0s report record=to_ex(sn(HOST),TN1)", "expect mld join=sn(HOST)", Fail},
 		{"0s report record=to_ex(sn(HOST),TN1,TN2)", "expect report record=to_ex(sn(HOST),TN2,TN1) records=1", Pass},
+		{"0s report record=allow(sn(HOST),TN1*3)", "expect report record=allow(sn(HOST),TN1,TN2,TN3) source=TN2", Pass},
+		{"0s report record=allow(sn(HOST),TN1*3)", "expect report source=TN4", Fail},
 		{"0s report record=to_in(sn(HOST)) hoplimit=2", "expect mld leave=sn(HOST)", Fail},
 		{"0s report record=to_in(sn(HOST)) no-alert", "expect mld leave=sn(HOST)", Fail},
 		{"0s done group=sn(HOST)", "expect mld leave=sn(HOST)", Pass},

@@ -18,7 +18,9 @@ func scenarios(t testing.TB) []*Case {
 }
 
 // knownFailures are the cases that the Core does not pass, and why.
-var knownFailures = map[string]string{}
+var knownFailures = map[string]string{
+	"ML1-24a": "RFC 2710, section 3.7: what is longer than 24 octets is read like one of 24; a Core of version 1 refuses a query of 25 to 27",
+}
 
 // Every case passes against the Core, in every profile that it is about,
 // whatever chance has it do.
@@ -42,7 +44,7 @@ func TestScenariosAgainstTheCore(t *testing.T) {
 	t.Log(CountOf(results))
 }
 
-var requirement = regexp.MustCompile(`(?m)^([A-Z]+-[A-Z]?[0-9]+) \|`)
+var requirement = regexp.MustCompile(`(?m)^([A-Z]+[0-9]?-[A-Z]?[0-9]+) \|`)
 
 // Every case names requirements that exist.
 func TestScenariosNameRequirementsThatExist(t *testing.T) {

@@ -22,7 +22,7 @@ func (StackDriver) Name() string { return "stack" }
 // Can implements Driver.
 func (StackDriver) Can() []Capability {
 	return []Capability{
-		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
+		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
 		CanICMP, CanFragment, CanPathMTU, CanTCP,
 	}
 }
@@ -54,7 +54,7 @@ func (StackDriver) Open(s Setup) (Target, error) {
 	if err != nil {
 		return nil, errors.Join(err, tester.Close(), st.Close())
 	}
-	return &stackTarget{wire: newWire(linkPort{tester}), stack: st, host: i}, nil
+	return &stackTarget{wire: newWire(linkPort{tester}), stack: st, host: i, sockets: map[int]*stack.PacketConn{}}, nil
 }
 
 // stackTarget is a stack on a cable.
@@ -62,6 +62,8 @@ type stackTarget struct {
 	*wire
 	stack *stack.Stack
 	host  *stack.Interface
+	// sockets are those that join groups. They are closed with the stack.
+	sockets map[int]*stack.PacketConn
 }
 
 // LinkAddr implements Target.
@@ -83,10 +85,8 @@ func (t *stackTarget) Do(c Command) error {
 		return t.host.StartAddress(cfg)
 	case "del":
 		return t.host.RemoveAddress(c.Addr)
-	case "join":
-		return t.host.JoinGroup(c.Addr)
-	case "leave":
-		return t.host.LeaveGroup(c.Addr)
+	case "join", "leave", "filter":
+		return t.group(c)
 	case "route-add":
 		return t.host.AddRoute(stack.RouteConfig{Prefix: c.Prefix, Via: c.Via})
 	case "route-del":
@@ -105,6 +105,26 @@ func (t *stackTarget) Do(c Command) error {
 		return t.datagram(c)
 	}
 	return cannot("the stack knows no command", c.Op)
+}
+
+// group has a socket join a group, leave it or choose its sources.
+func (t *stackTarget) group(c Command) error {
+	s := t.sockets[c.Socket]
+	if s == nil {
+		var err error
+		if s, err = t.stack.ListenPacket("udp6", "[::]:0"); err != nil {
+			return err
+		}
+		t.sockets[c.Socket] = s
+	}
+	group := c.Addr.WithZone(t.host.Name())
+	switch c.Op {
+	case "join":
+		return s.JoinGroup(group)
+	case "leave":
+		return s.LeaveGroup(group)
+	}
+	return s.SetGroupFilter(group, filterOf(c))
 }
 
 // datagram sends what a program would.
