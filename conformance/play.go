@@ -351,11 +351,11 @@ func (p *player) one(e *expect, open []pattern, lo, hi time.Duration) error {
 		if !ok || f.At > hi {
 			return p.missing(e, open, lo, hi, near)
 		}
-		if i := slices.IndexFunc(e.without, func(q pattern) bool { return p.matches(q, f) }); i >= 0 {
-			return &deviation{"no " + e.without[i].String() + " before " + patterns(open, e.any), describe(f.Data), f.index}
-		}
 		i := slices.IndexFunc(open, func(q pattern) bool { return p.closer(q, f, &near) })
 		if i < 0 {
+			if i := slices.IndexFunc(e.without, func(q pattern) bool { return p.matches(q, f) }); i >= 0 {
+				return &deviation{"no " + e.without[i].String() + " before " + patterns(open, e.any), describe(f.Data), f.index}
+			}
 			continue
 		}
 		if f.At < lo {

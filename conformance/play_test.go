@@ -158,6 +158,7 @@ func TestSteps(t *testing.T) {
 		{"0s rs", "expect na within 1s; or ns", Fail},
 		{"0s ns; 1s na", "expect na within 1s; without ns", Fail},
 		{"0s na; 1s ns", "expect na within 1s; without ns", Pass},
+		{"1s ns", "expect ns target=HOST at 1s; without ns", Pass},
 		{"0s ns; 0s ns", "expect ns; expect ns", Pass},
 		{"0s ns", "expect ns; expect ns", Fail},
 
