@@ -57,7 +57,7 @@ var modules = map[string][]string{
 	"github.com/google/gopacket":           {"tests"},
 	"github.com/songgao/water":             {"tap"},
 	"github.com/spf13/cobra":               {"cmd/tapstack"},
-	"golang.org/x/sys":                     {"tap", "internal/control", "internal/netnstest", "tests"},
+	"golang.org/x/sys":                     {"tap", "conformance", "internal/control", "internal/netnstest", "tests"},
 	"pgregory.net/rapid":                   {"tests"},
 }
 

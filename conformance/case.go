@@ -90,10 +90,11 @@ type (
 	rawFrame struct{ octets []byte }
 	// reflection returns the frame that the last expectation matched.
 	reflection struct{}
-	// answers turns the automatic answers of a node on or off.
+	// answers says what a node answers by itself: "ns" for its addresses, or
+	// the "probes" for any, or "nothing".
 	answers struct {
 		node node
-		on   bool
+		what string
 	}
 	// order is a command to the host.
 	order struct {

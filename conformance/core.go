@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -34,6 +35,9 @@ func (CoreDriver) Profiles() []string { return ProfileNames }
 
 // Slack implements Driver: time is virtual.
 func (CoreDriver) Slack() time.Duration { return 0 }
+
+// Parallel implements Driver.
+func (CoreDriver) Parallel() int { return runtime.GOMAXPROCS(0) }
 
 // Open implements Driver.
 func (CoreDriver) Open(s Setup) (Target, error) {

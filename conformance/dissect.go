@@ -95,6 +95,14 @@ func (p *packet) addr(name string, b []byte) netip.Addr {
 	return a
 }
 
+// one is the first value of a field.
+func (p *packet) one(name string) string {
+	if v := p.fields[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // is reports whether the packet is of a kind, or of one in a family of kinds.
 func (p *packet) is(kind string) bool {
 	switch kind {

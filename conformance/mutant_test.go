@@ -127,14 +127,6 @@ func (t *mutantTarget) mutate(f Frame) {
 	}
 }
 
-// one is the first value of a field.
-func (p *packet) one(name string) string {
-	if v := p.fields[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
 // The frames of faults. All offsets are those of a packet without extension
 // headers, which is what Neighbor Discovery is.
 const (

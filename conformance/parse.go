@@ -257,8 +257,9 @@ func (r *caseReader) line(text string, depth int) error {
 		}
 		if inHeader {
 			r.c.Specs = append(r.c.Specs, value)
+		} else {
+			r.spec = value
 		}
-		r.spec = value
 		return nil
 	}
 	if slices.Contains(headerWords, words[0]) {
@@ -650,8 +651,11 @@ func (r *caseReader) node(n node, words []string) (action, error) {
 	if len(words) == 0 {
 		return nil, fmt.Errorf("what does %s send?", n.name)
 	}
-	if len(words) == 2 && words[0] == "answers" && (words[1] == "ns" || words[1] == "nothing") {
-		return answers{n, words[1] == "ns"}, nil
+	if words[0] == "answers" {
+		if len(words) != 2 || !slices.Contains([]string{"ns", "probes", "nothing"}, words[1]) {
+			return nil, fmt.Errorf("write %s answers ns|probes|nothing", n.name)
+		}
+		return answers{n, words[1]}, nil
 	}
 	s := stimulus{from: n, kind: words[0]}
 	for _, w := range words[1:] {

@@ -27,6 +27,7 @@ func TestSyntaxErrors(t *testing.T) {
 		"set loopback=x":             "is no loopback",
 		"jump":                       `"jump" is no step`,
 		"TN1":                        "what does TN1 send?",
+		"TN1 answers all":            "write TN1 answers ns|probes|nothing",
 		"TN1 jump":                   `no message "jump"`,
 		"TN1 ns target=nowhere":      `"nowhere" is no address`,
 		"TN1 ns target!=HOST":        "is no value for a field",

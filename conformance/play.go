@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type player struct {
 	origin  time.Duration
 	labels  map[string]time.Duration
 	inBlock bool // the last step was a stimulus or a command
-	answer  map[string]node
+	answer  []answers
 	matched []byte // the frame of the last expectation
 	last    []byte // the packet with data that the host sent last
 	step    step
@@ -51,7 +52,7 @@ func (d *deviation) Error() string { return d.observed }
 // play runs the steps and fills in the result.
 func (p *player) play() {
 	p.names = newNames(p.t.LinkAddr())
-	p.labels, p.answer = map[string]time.Duration{}, map[string]node{}
+	p.labels = map[string]time.Duration{}
 	for _, s := range p.c.steps {
 		if !p.applies(s.only) {
 			continue
@@ -114,10 +115,8 @@ func (p *player) do(do action) error {
 	case order:
 		return p.order(do)
 	case answers:
-		delete(p.answer, do.node.name)
-		if do.on {
-			p.answer[do.node.name] = do.node
-		}
+		p.answer = slices.DeleteFunc(p.answer, func(a answers) bool { return a.node.name == do.node.name })
+		p.answer = append(p.answer, do)
 		return nil
 	case label:
 		p.labels[do.name] = p.origin
@@ -264,21 +263,25 @@ func (p *player) next(until time.Duration) (f Frame, ok bool, err error) {
 	}
 }
 
-// respond answers a solicitation for a node that answers, as RFC 4861, section
-// 7.2.4, has it.
+// respond answers a solicitation for the nodes that answer, as RFC 4861,
+// section 7.2.4, has it.
 func (p *player) respond(s seen) error {
-	if s.kind != "ns" || slices.Contains(s.fields["src"], "::") {
+	target, err := netip.ParseAddr(s.one("target"))
+	if s.kind != "ns" || err != nil {
 		return nil
 	}
-	for _, n := range p.answer {
-		target, err := p.names.addr(s.fields["target"][0])
-		if err != nil || !n.owns(target) {
+	probe := s.one("src") == "::"
+	for _, a := range p.answer {
+		fields := []field{{"target", "=", target.String()}, {"src", "=", target.String()}}
+		switch {
+		case a.what == "probes" && probe:
+			fields = append(fields, field{"dst", "=", allNodes.String()})
+		case a.what == "ns" && !probe && a.node.owns(target):
+			fields = append(fields, field{"dst", "=", s.one("src")}, field{"ethdst", "=", s.one("ethsrc")})
+		default:
 			continue
 		}
-		to := s.fields["src"][0]
-		frames, err := build(p.names, n, "na", []field{
-			{"target", "=", target.String()}, {"src", "=", target.String()}, {"dst", "=", to}, {"ethdst", "=", s.fields["ethsrc"][0]},
-		}, nil)
+		frames, err := build(p.names, a.node, "na", fields, nil)
 		if err != nil {
 			return err
 		}
@@ -302,8 +305,17 @@ func (p *player) frame(k int, until time.Duration) (seen, bool, error) {
 func (p *player) pass(until time.Duration) error {
 	p.inBlock = false
 	err := p.drain(until)
-	p.cursor, p.origin = len(p.frames), max(p.origin, until)
+	p.over(until)
 	return err
+}
+
+// over says that a time without expectations is over: what the host sent in it
+// is dealt with, but for what it may have sent early.
+func (p *player) over(until time.Duration) {
+	for p.cursor < len(p.frames) && p.frames[p.cursor].At <= until-p.slack {
+		p.cursor++
+	}
+	p.origin = max(p.origin, until)
 }
 
 // expect waits for what is expected: all patterns, in any order, or one of
@@ -353,8 +365,8 @@ func (p *player) one(e *expect, open []pattern, lo, hi time.Duration) error {
 		}
 		i := slices.IndexFunc(open, func(q pattern) bool { return p.closer(q, f, &near) })
 		if i < 0 {
-			if i := slices.IndexFunc(e.without, func(q pattern) bool { return p.matches(q, f) }); i >= 0 {
-				return &deviation{"no " + e.without[i].String() + " before " + patterns(open, e.any), describe(f.Data), f.index}
+			if k := slices.IndexFunc(e.without, func(q pattern) bool { return p.matches(q, f) }); k >= 0 {
+				return &deviation{"no " + e.without[k].String() + " before " + patterns(open, e.any), describe(f.Data), f.index}
 			}
 			continue
 		}
@@ -424,7 +436,7 @@ func patterns(ps []pattern, any bool) string {
 }
 
 // quiet demands that until the end of the window there be none of the frames
-// that must not come.
+// that must not come. What a host may send after it may come a little early.
 func (p *player) quiet(q *quiet) error {
 	from, err := p.since(q.since)
 	if err != nil {
@@ -439,7 +451,7 @@ func (p *player) quiet(q *quiet) error {
 		if !ok || f.At > hi {
 			break
 		}
-		if q.lo > 0 && f.At < lo {
+		if q.lo > 0 && f.At < lo || f.At > hi-p.slack {
 			continue
 		}
 		like := func(w pattern) bool { return p.matches(w, f) }
@@ -451,7 +463,7 @@ func (p *player) quiet(q *quiet) error {
 			return &deviation{fmt.Sprintf("nothing until %s", p.time(hi)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index}
 		}
 	}
-	p.cursor, p.origin = len(p.frames), max(p.origin, hi)
+	p.over(hi)
 	return nil
 }
 

@@ -55,6 +55,7 @@ func (d scriptedDriver) Name() string         { return "scripted" }
 func (d scriptedDriver) Can() []Capability    { return append(d.can, CanUpDown, CanEcho) }
 func (d scriptedDriver) Profiles() []string   { return []string{"current"} }
 func (d scriptedDriver) Slack() time.Duration { return d.slack }
+func (d scriptedDriver) Parallel() int        { return 1 }
 func (d scriptedDriver) Open(Setup) (Target, error) {
 	return &scripted{frames: slices.Clone(d.frames)}, nil
 }
@@ -158,7 +159,7 @@ func TestSteps(t *testing.T) {
 		{"0s rs", "expect na within 1s; or ns", Fail},
 		{"0s ns; 1s na", "expect na within 1s; without ns", Fail},
 		{"0s na; 1s ns", "expect na within 1s; without ns", Pass},
-		{"1s ns", "expect ns target=HOST at 1s; without ns", Pass},
+		{"1s ns dst=HOST", "expect ns dst=HOST at 1s; without ns", Pass}, // itself
 		{"0s ns; 0s ns", "expect ns; expect ns", Pass},
 		{"0s ns", "expect ns; expect ns", Fail},
 
@@ -208,6 +209,11 @@ func TestSlack(t *testing.T) {
 		{"4899ms ns", "expect ns at 5s", Fail},
 		{"100ms ns", "expect ns", Pass},
 		{"50ms ns", "wait 10ms; settle; expect ns", Pass},
+		{"950ms ns", "no na within 990ms; expect ns within 10ms", Pass},
+		{"850ms ns", "no na within 990ms; expect ns within 10ms", Fail},
+		{"950ms ns", "wait 1s; expect ns", Pass},
+		{"900ms ns", "no ns within 1s", Fail},
+		{"901ms ns", "no ns within 1s", Pass},
 	} {
 		d := scriptedDriver{frames: says(t, c.says), slack: 100 * time.Millisecond}
 		if r := verdict(t, d, c.steps); r.Verdict != c.want {
@@ -246,5 +252,34 @@ func TestAnswers(t *testing.T) {
 	}
 	if got := strings.Join(sent, ", "); got != "0s fe80::a1 S=1, 3s 2001:db8:1::a1 S=1" {
 		t.Errorf("answers: %s", got)
+	}
+}
+
+// flaky is late the first time.
+type flaky struct {
+	scriptedDriver
+	opened *int
+}
+
+func (d flaky) Open(s Setup) (Target, error) {
+	*d.opened++
+	if *d.opened == 1 {
+		return &scripted{}, nil
+	}
+	return d.scriptedDriver.Open(s)
+}
+
+// In real time a case that fails is tried again before it is believed.
+func TestRunner_TriesAgainInRealTime(t *testing.T) {
+	cases, err := Parse("x.txt", "case X-01 A case\n    spec RFC 4861\n    expect ns\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for slack, want := range map[time.Duration]Verdict{0: Fail, time.Millisecond: Pass} {
+		d := flaky{scriptedDriver{frames: says(t, "0s ns"), slack: slack}, new(int)}
+		r := Runner{Driver: d}.Run(context.Background(), cases)[0]
+		if r.Verdict != want || (r.Tries == 2) != (want == Pass) {
+			t.Errorf("slack %v: %s at try %d, want %s", slack, r.Verdict, r.Tries, want)
+		}
 	}
 }

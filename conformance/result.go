@@ -33,6 +33,9 @@ type Result struct {
 	Requirements []string `json:"requirements,omitempty"`
 	Extern       []string `json:"extern,omitempty"`
 
+	// Tries is how often it was played: more than once only in real time.
+	Tries int `json:"tries"`
+
 	// What decided, if the case did not pass. Section is the one at stake.
 	Section  string `json:"section,omitempty"`
 	File     string `json:"file"`

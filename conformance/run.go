@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"path"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,13 +13,13 @@ type Runner struct {
 	Driver Driver
 	// Profiles are those to run by; nil: all that the driver knows.
 	Profiles []string
-	// Parallel is how many cases run at once; 0: as many as there are
-	// processors if time is virtual, else 64.
+	// Parallel is how many cases run at once; 0: as many as the driver says.
 	Parallel int
 	// Longest is how long a case may take in real time; longer ones are not
 	// applicable. 0: a minute and a half.
 	Longest time.Duration
-	// Progress, if not nil, is told of every result, one at a time.
+	// Progress, if not nil, is told of every result, one at a time; of those
+	// that are tried again, each time.
 	Progress func(Result)
 }
 
@@ -32,6 +31,9 @@ type job struct {
 
 // Run runs the cases and returns their results: by profile, then in the order
 // of the cases. Cases that had not begun when ctx ended are inconclusive.
+//
+// A real clock judges the machine too: what did not pass is tried again, up to
+// twice, when there is less to do.
 func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 	profiles := r.Profiles
 	if len(profiles) == 0 {
@@ -44,13 +46,35 @@ func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 		}
 	}
 	results := make([]Result, len(jobs))
+	r.play(ctx, jobs, results, r.order(jobs), 1)
+	for try := 2; try <= tries && !r.virtual() && ctx.Err() == nil; try++ {
+		var again []int
+		for k, result := range results {
+			if result.Verdict == Fail || result.Verdict == Inconclusive {
+				again = append(again, k)
+			}
+		}
+		quieter := r
+		quieter.Parallel = max(1, r.parallel()/8)
+		quieter.play(ctx, jobs, results, again, try)
+	}
+	return results
+}
+
+// tries is how often a case is played in real time before it is believed to
+// fail.
+const tries = 3
+
+// play plays the jobs that order names, and puts their results in place.
+func (r Runner) play(ctx context.Context, jobs []job, results []Result, order []int, try int) {
 	next := make(chan int)
 	var wg sync.WaitGroup
 	var progress sync.Mutex
-	for range min(r.parallel(), len(jobs)) {
+	for range min(r.parallel(), len(order)) {
 		wg.Go(func() {
 			for k := range next {
 				results[k] = r.job(ctx, jobs[k])
+				results[k].Tries = try
 				if r.Progress != nil {
 					progress.Lock()
 					r.Progress(results[k])
@@ -59,24 +83,20 @@ func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 			}
 		})
 	}
-	for _, k := range r.order(jobs) {
+	for _, k := range order {
 		next <- k
 	}
 	close(next)
 	wg.Wait()
-	return results
 }
 
 func (r Runner) virtual() bool { return r.Driver.Slack() == 0 }
 
 func (r Runner) parallel() int {
-	switch {
-	case r.Parallel > 0:
+	if r.Parallel > 0 {
 		return r.Parallel
-	case r.virtual():
-		return runtime.GOMAXPROCS(0)
 	}
-	return 64
+	return r.Driver.Parallel()
 }
 
 // order begins with the longest in real time, so that they do not run alone at

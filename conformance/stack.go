@@ -33,6 +33,9 @@ func (StackDriver) Profiles() []string { return ProfileNames }
 // Slack implements Driver.
 func (StackDriver) Slack() time.Duration { return 150 * time.Millisecond }
 
+// Parallel implements Driver: a stack waits most of the time.
+func (StackDriver) Parallel() int { return 64 }
+
 // testerLinkAddr is that of the tester's end; the nodes have their own.
 var testerLinkAddr = nd.LinkAddr{2, 0, 0, 0, 0, 0xfe}
 
@@ -51,7 +54,7 @@ func (StackDriver) Open(s Setup) (Target, error) {
 	if err != nil {
 		return nil, errors.Join(err, tester.Close(), st.Close())
 	}
-	return &stackTarget{wire: newWire(tester), stack: st, host: i}, nil
+	return &stackTarget{wire: newWire(linkPort{tester}), stack: st, host: i}, nil
 }
 
 // stackTarget is a stack on a cable.

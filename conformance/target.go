@@ -22,13 +22,12 @@ type Driver interface {
 	// Slack is how late, or early, a frame may be for what cannot be helped.
 	// With 0 the target has a clock of its own, which moves only in Next.
 	Slack() time.Duration
+	// Parallel is how many targets there may be at once.
+	Parallel() int
 	// Open makes a host whose interface is down. ErrNotApplicable, perhaps
 	// wrapped, says that it cannot be set up like this.
 	Open(Setup) (Target, error)
 }
-
-// Drivers are the kinds of host that there are.
-func Drivers() []Driver { return []Driver{CoreDriver{}, StackDriver{}} }
 
 // Setup is what a case wants of a host.
 type Setup struct {

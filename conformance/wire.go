@@ -1,18 +1,20 @@
 package conformance
 
 import (
+	"io"
 	"slices"
 	"time"
 
 	"github.com/tapstack/tapstack/stack"
 )
 
-// wire is the tester's end of a link, by a real clock.
+// wire is the tester's end of a link, by a real clock. A Read of the port is
+// one frame, and a Write too.
 type wire struct {
-	link   stack.Link
+	port   io.ReadWriteCloser
 	began  time.Time
 	frames chan Frame
-	failed error // of read; set before frames is closed
+	failed error // of Read; set before frames is closed
 }
 
 // wireQueue is how many frames of a host wait for the tester. What comes after
@@ -22,30 +24,22 @@ const wireQueue = 4096
 // maxFrame is more than a frame of any link.
 const maxFrame = 1 << 16
 
-func newWire(link stack.Link) *wire {
-	w := &wire{link: link, began: time.Now(), frames: make(chan Frame, wireQueue)}
+func newWire(port io.ReadWriteCloser) *wire {
+	w := &wire{port: port, began: time.Now(), frames: make(chan Frame, wireQueue)}
 	go w.read()
 	return w
 }
 
 func (w *wire) read() {
 	defer close(w.frames)
-	const batch = 8
-	var frames [batch]stack.Frame
-	var room [batch][maxFrame]byte
+	room := make([]byte, maxFrame)
 	for {
-		for k := range frames {
-			frames[k] = stack.Frame{Data: [][]byte{room[k][:]}}
-		}
-		n, err := w.link.Read(frames[:])
-		at := w.Now()
-		for k := range n {
-			w.frames <- Frame{at, slices.Clone(room[k][:frames[k].Len])}
-		}
+		n, err := w.port.Read(room)
 		if err != nil {
 			w.failed = err
 			return
 		}
+		w.frames <- Frame{w.Now(), slices.Clone(room[:n])}
 	}
 }
 
@@ -54,7 +48,7 @@ func (w *wire) Now() time.Duration { return time.Since(w.began) }
 
 // Send implements Target.
 func (w *wire) Send(frame []byte) error {
-	_, err := w.link.Write([]stack.Frame{{Data: [][]byte{frame}}})
+	_, err := w.port.Write(frame)
 	return err
 }
 
@@ -82,10 +76,24 @@ func (w *wire) end(open bool) error {
 	return w.failed
 }
 
-// close closes the link and waits until nobody reads it.
+// close closes the port and waits until nobody reads it.
 func (w *wire) close() error {
-	err := w.link.Close()
+	err := w.port.Close()
 	for range w.frames { // so that the reader can end
 	}
 	return err
+}
+
+// linkPort is the port of a link of the stack.
+type linkPort struct{ stack.Link }
+
+func (p linkPort) Read(b []byte) (int, error) {
+	frames := [1]stack.Frame{{Data: [][]byte{b}}}
+	_, err := p.Link.Read(frames[:])
+	return frames[0].Len, err
+}
+
+func (p linkPort) Write(b []byte) (int, error) {
+	_, err := p.Link.Write([]stack.Frame{{Data: [][]byte{b}}})
+	return len(b), err
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package conformance
+
+// Drivers are the kinds of host that there are.
+func Drivers() []Driver { return []Driver{CoreDriver{}, StackDriver{}} }
