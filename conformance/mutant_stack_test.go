@@ -51,7 +51,7 @@ func TestMutantsOfTheStack(t *testing.T) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 64)
 	for _, c := range scenarios(t) {
-		if forTheCore(c) || c.Length() > longest || !c.isFor("current") {
+		if forCore(c) || c.Length() > longest || !c.isFor("current") {
 			continue
 		}
 		slots <- struct{}{}
@@ -66,10 +66,4 @@ func TestMutantsOfTheStack(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// forTheCore reports whether the Core can do what a case needs.
-func forTheCore(c *Case) bool {
-	can := CoreDriver{}.Can()
-	return !slices.ContainsFunc(c.Needs, func(n Capability) bool { return !slices.Contains(can, n) })
 }
