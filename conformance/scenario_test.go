@@ -20,6 +20,8 @@ func scenarios(t testing.TB) []*Case {
 // knownFailures are the cases that the Core does not pass, and why.
 var knownFailures = map[string]string{
 	"DAD-58a": "RFC 4429, section 3.2: the packet SHOULD go to a default router; the Core keeps it until DAD has ended, which is what the section has for hosts without one",
+	"DEL-10a": "RFC 4862, section 5.5.4: an invalid address MUST NOT be used as a source; a packet that waits for a neighbor leaves with it all the same",
+	"DEL-10b": "as DEL-10a, for an address whose valid lifetime has ended",
 	"RIB-19":  "RFC 4861, section 6.3.6: a second request for a default router SHOULD return another, while none is known to be reachable; the Core stays with the first until it could not be resolved",
 }
 
