@@ -216,6 +216,20 @@ func xor(at int, bits byte) func([]byte) []byte {
 	}
 }
 
+// inOptions changes the options of a kind in a Router Advertisement.
+func inOptions(kind byte, change func(option []byte)) func([]byte) []byte {
+	return func(frame []byte) []byte {
+		for rest := frame[min(len(frame), atMessage+16):]; len(rest) >= 8 && rest[1] > 0; {
+			size := min(len(rest), int(rest[1])*8)
+			if rest[0] == kind && size >= 16 {
+				change(rest[:size])
+			}
+			rest = rest[size:]
+		}
+		return frame
+	}
+}
+
 // defend answers a solicitation as a host that holds the address would.
 func (t *mutantTarget) defend(p *packet) {
 	ns := newNames(t.LinkAddr())
@@ -401,6 +415,34 @@ var mutants = []mutant{
 	{name: "deaf to advertisements", in: drop(is("na"))},
 	{name: "deaf to router advertisements", in: drop(is("ra"))},
 	{name: "deaf to redirects", in: drop(is("redirect"))},
+	{name: "a Router Advertisement makes its router forgotten", in: func(t *mutantTarget, p *packet, f []byte) [][]byte {
+		if p.kind == "ra" {
+			_ = t.Target.Do(Command{Op: "neighbor-del", Addr: netip.MustParseAddr(p.one("src"))})
+		}
+		return same(f)
+	}},
+	{name: "Cur Hop Limit 0 is 255", in: change(func(p *packet) bool { return p.kind == "ra" && p.one("curhoplimit") == "0" }, set(atMessage+4, 255))},
+	{name: "Cur Hop Limit is always 64", in: change(is("ra"), set(atMessage+4, 64))},
+	{name: "Router Lifetime is always half an hour", in: change(is("ra"), set(atMessage+6, 0x07, 0x08))},
+	{name: "Router Lifetime is always 0", in: change(is("ra"), set(atMessage+6, 0, 0))},
+	{name: "Reachable Time is always unspecified", in: change(is("ra"), set(atMessage+8, 0, 0, 0, 0))},
+	{name: "Retrans Timer is always unspecified", in: change(is("ra"), set(atMessage+12, 0, 0, 0, 0))},
+	{name: "all routers are preferred alike", in: change(is("ra"), func(f []byte) []byte {
+		f[atMessage+5] &^= 0x18
+		return f
+	})},
+	{name: "no route information", in: change(is("ra"), inOptions(optRoute, func(o []byte) { o[0] = 0xff }))},
+	{name: "every prefix is on-link", in: change(is("ra"), inOptions(optPrefix, func(o []byte) { o[3] |= 0x80 }))},
+	{name: "no prefix is on-link", in: change(is("ra"), inOptions(optPrefix, func(o []byte) { o[3] &^= 0x80 }))},
+	{name: "every prefix forms an address", in: change(is("ra"), inOptions(optPrefix, func(o []byte) { o[3] |= 0x40 }))},
+	{name: "every prefix has 64 bits", in: change(is("ra"), inOptions(optPrefix, func(o []byte) { o[2] = 64 }))},
+	{name: "what is valid is valid for ever", in: change(is("ra"), inOptions(optPrefix, func(o []byte) { copy(o[4:8], "\xff\xff\xff\xff") }))},
+	{name: "what is preferred is preferred for as long as it is valid", in: change(is("ra"), inOptions(optPrefix, func(o []byte) { copy(o[8:12], o[4:8]) }))},
+	{name: "what is preferred for too long is valid for as long", in: change(is("ra"), inOptions(optPrefix, func(o []byte) {
+		if bytes.Compare(o[8:12], o[4:8]) > 0 {
+			copy(o[4:8], o[8:12])
+		}
+	}))},
 	{name: "deaf to queries", in: drop(is("query"))},
 	{name: "deaf to reports of others", in: drop(is("mld"))},
 	{name: "deaf before its first probe", in: func(t *mutantTarget, p *packet, f []byte) [][]byte {
@@ -487,6 +529,7 @@ var mutants = []mutant{
 	// Commands.
 	{name: "cannot remove an address", do: func(_ *mutantTarget, c *Command) bool { return c.Op != "del" }},
 	{name: "does not add addresses", do: func(_ *mutantTarget, c *Command) bool { return c.Op != "add" }},
+	{name: "cannot remove a neighbor", do: func(_ *mutantTarget, c *Command) bool { return c.Op != "neighbor-del" }},
 	{name: "does not go down", do: func(_ *mutantTarget, c *Command) bool { return c.Op != "down" }},
 	{name: "does not join", do: func(_ *mutantTarget, c *Command) bool { return c.Op != "join" }},
 	{name: "does not leave", do: func(_ *mutantTarget, c *Command) bool { return c.Op != "leave" }},

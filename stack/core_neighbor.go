@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tapstack/tapstack/dad"
 	"github.com/tapstack/tapstack/nd"
@@ -28,9 +29,7 @@ func (c *Core) runND(actions []nd.Action) {
 			c.watchRemoved(act)
 			c.watchProbing(act.Addr, 0)
 		case nd.Resolved:
-			if packets := packetsOf(c.queue.take(act.Addr)); len(packets) > 0 {
-				c.emit(Release{packets, act.LinkAddr})
-			}
+			c.release(c.queue.take(act.Addr), act.LinkAddr)
 		case nd.Unresolved:
 			c.counters.Unresolved++
 			c.unresolved(act.Addr)
@@ -71,7 +70,7 @@ func (c *Core) sendND(src, dst netip.Addr, to nd.LinkAddr, m nd.Message, probe n
 
 // output takes a packet whose next hop had no usable entry when it was sent.
 func (c *Core) output(ev Output) {
-	if !c.up || c.disabled {
+	if !c.up || c.disabled || !c.maySend(ev) {
 		c.emit(Discard{[]any{ev.Packet}})
 		return
 	}
@@ -88,6 +87,27 @@ func (c *Core) output(ev Output) {
 		c.emit(Discard{[]any{lost}})
 	}
 	c.runND(c.neighbors.Step(c.now, nd.Resolve{Addr: ev.NextHop, Src: ev.Src}))
+}
+
+// release sends packets that have waited, save those whose source has gone
+// meanwhile.
+func (c *Core) release(waiting []Output, to nd.LinkAddr) {
+	lost := slices.DeleteFunc(slices.Clone(waiting), c.maySend)
+	waiting = slices.DeleteFunc(waiting, func(o Output) bool { return !c.maySend(o) })
+	if len(lost) > 0 {
+		c.emit(Discard{packetsOf(lost)})
+	}
+	if len(waiting) > 0 {
+		c.emit(Release{packetsOf(waiting), to})
+	}
+}
+
+// maySend reports whether the source of a packet is still assigned: "An invalid
+// address MUST NOT be used as a source address in outgoing communications"
+// (RFC 4862, section 5.5.4).
+func (c *Core) maySend(o Output) bool {
+	a, ok := c.addresses.get(o.Src)
+	return ok && a.enabled()
 }
 
 // routerFor returns the link-layer address of a default router that takes a
