@@ -53,6 +53,9 @@ type mutantTarget struct {
 	queue  []Frame // by time
 	probed map[netip.Addr]bool
 	gone   map[netip.Addr]bool
+	pieces []byte // of a packet in fragments
+	// resolutions is how many solicitations of neighbors left.
+	resolutions int
 }
 
 func (t *mutantTarget) Send(frame []byte) error {
