@@ -6,10 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,11 +47,15 @@ func (d mutantDriver) Open(s Setup) (Target, error) {
 // mutantTarget stands between a host and the tester.
 type mutantTarget struct {
 	Target
-	m       mutant
-	queue   []Frame // by time
-	probed  map[netip.Addr]bool
-	gone    map[netip.Addr]bool
-	queries int // that came
+	m      mutant
+	queue  []Frame // by time
+	probed map[netip.Addr]bool
+	gone   map[netip.Addr]bool
+	// queries is how many queries came.
+	queries int
+	pieces  []byte // of a packet in fragments
+	// resolutions is how many solicitations of neighbors left.
+	resolutions int
 }
 
 func (t *mutantTarget) Send(frame []byte) error {
@@ -612,68 +614,10 @@ func profileOf(c *Case) string {
 	return ""
 }
 
-// caught returns the faults that a case fails for. A case that fails without
-// a fault catches none.
-func caught(c *Case, all []mutant) (names []string) {
-	if knownFailures[c.ID] != "" {
-		return nil
-	}
-	for _, m := range all {
-		d := mutantDriver{CoreDriver{}, m}
-		for _, chance := range []Chance{Earliest, Latest} {
-			if r := playCase(context.Background(), c, d, profileOf(c), chance); r.Verdict == Fail {
-				names = append(names, m.name)
-				break
-			}
-		}
-	}
-	return names
-}
-
 // forCore reports whether the Core can do what a case needs.
 func forCore(c *Case) bool {
 	can := CoreDriver{}.Can()
 	return !slices.ContainsFunc(c.Needs, func(n Capability) bool { return !slices.Contains(can, n) })
-}
-
-// Each case that the Core can play catches a fault, and each fault is caught by a case. With -v the
-// faults of each case are listed.
-func TestMutants(t *testing.T) {
-	all := slices.Concat(mutants, redirectMutants, mldMutants, otherKnobs())
-	cases := scenarios(t)
-	results := make([][]string, len(cases))
-	catchers := map[string]int{}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for k, c := range cases {
-		slots <- struct{}{}
-		wg.Go(func() {
-			results[k] = caught(c, all)
-			<-slots
-		})
-	}
-	wg.Wait()
-	scored := 0
-	for k, c := range cases {
-		if len(results[k]) > 0 {
-			scored++
-		}
-		for _, name := range results[k] {
-			catchers[name]++
-		}
-		t.Logf("%s catches %d: %s", c.ID, len(results[k]), strings.Join(results[k], "; "))
-		if len(results[k]) == 0 && knownFailures[c.ID] == "" && forCore(c) {
-			t.Errorf("%s:%d: case %s catches no fault: what does it say?", c.File, c.Line, c.ID)
-		}
-	}
-	alive := 0
-	for _, m := range all {
-		if catchers[m.name] == 0 {
-			alive++
-			t.Logf("no case catches: %s", m.name)
-		}
-	}
-	t.Logf("mutation score: %d of %d cases catch a fault, %d of %d faults are caught", scored, len(cases), len(all)-alive, len(all))
 }
 
 // A host without a fault passes through the hooks unchanged: what the mutants
