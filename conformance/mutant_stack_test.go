@@ -34,6 +34,7 @@ var stackMutants = []mutant{
 	{name: "no fragments", out: drop(is("fragment"))},
 	{name: "an echo reply to everything", in: answer("echo-reply", field{"id", "=", "1"}, field{"seq", "=", "1"})},
 	{name: "no echo replies", out: drop(is("echo-reply"))},
+	{name: "no TCP", out: drop(is("tcp"))},
 	{name: "a redirect may come in fragments", in: func(t *mutantTarget, p *packet, frame []byte) [][]byte {
 		if p.kind == "fragment" && p.one("frag-offset") == "0" && frame[atMessage+8] == typeRedirect {
 			return validRedirect(t)
