@@ -311,7 +311,7 @@ func TestSAS_R09_PrefixOfTheNextHop(t *testing.T) {
 		{"before rule 8", addrs("3000::5", "2001:db8:a::1"), "3000::1", "2001:db8:a::1", "3000::5"},
 		{"rule 8 among them", addrs("2001:db8:b::1", "2001:db8:b:c000::1"), "2001:db8:b:8000::9", "2001:db8:b:c000::1", "2001:db8:b:c000::1"},
 		{"the first of two prefixes", addrs("2001:db8:b:c000::1", "2001:db8:b::1"), "3000:b::1", "2001:db8:b:c000::1", "2001:db8:b:c000::1"},
-		{"the first of one prefix", addrs("2001:db8:b::8000:0:0:1", "2001:db8:b::1"), "3000:b::1", "2001:db8:b::8000:0:0:1", "2001:db8:b::8000:0:0:1"},
+		{"the first of one prefix", addrs("2001:db8:b:0:8000::1", "2001:db8:b::1"), "3000:b::1", "2001:db8:b:0:8000::1", "2001:db8:b:0:8000::1"},
 		{"none of its prefixes", addrs("2001:db8:c::1", "2001:db8:b::1"), "3000::1", "2001:db8:c::1", "2001:db8:c::1"},
 		{"a group has no next hop", both, "ff0e::1", "2001:db8:b::1", "2001:db8:b::1"},
 	} {
