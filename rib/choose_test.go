@@ -248,6 +248,7 @@ func TestDRS_R09_Figure3(t *testing.T) {
 		{"a dead router delivers nothing", []rib.Event{failed(bobA)}, "2001:db8:a::1", bobB},
 		{"all dead: the one that announced", []rib.Event{failed(bobB), failed(bobA)}, "2001:db8:a::1", bobA},
 		{"the longest prefix", []rib.Event{announce(bobB, netip.MustParsePrefix("2001:db8:a::/48"))}, "2001:db8:a::1", bobA},
+		{"the longest of each", []rib.Event{announce(bobA, netip.MustParsePrefix("2001:db8::/32")), announce(bobB, netip.MustParsePrefix("2001:db8:a::/48"))}, "2001:db8:a::1", bobA},
 		{"a shorter one if the others announced none", []rib.Event{announce(bobA, netip.MustParsePrefix("2001:db8:c::/48"))}, "2001:db8:c::1", bobA},
 		{"taken back", []rib.Event{rib.Renounce(announce(bobA, pa))}, "2001:db8:a::1", bobB},
 		{"a more specific route is no default router's", []rib.Event{learn("2001:db8:ffff::/48", bobB, 0)}, "2001:db8:a::1", bobB},
@@ -309,6 +310,8 @@ func TestSAS_R09_PrefixOfTheNextHop(t *testing.T) {
 		{"before rule 7", append(addrs("2001:db8:a::1"), with("2001:db8:b::1", temporary)), "3000::1", "2001:db8:a::1", "2001:db8:a::1"},
 		{"before rule 8", addrs("3000::5", "2001:db8:a::1"), "3000::1", "2001:db8:a::1", "3000::5"},
 		{"rule 8 among them", addrs("2001:db8:b::1", "2001:db8:b:c000::1"), "2001:db8:b:8000::9", "2001:db8:b:c000::1", "2001:db8:b:c000::1"},
+		{"the first of two prefixes", addrs("2001:db8:b:c000::1", "2001:db8:b::1"), "3000:b::1", "2001:db8:b:c000::1", "2001:db8:b:c000::1"},
+		{"the first of one prefix", addrs("2001:db8:b:0:8000::1", "2001:db8:b::1"), "3000:b::1", "2001:db8:b:0:8000::1", "2001:db8:b:0:8000::1"},
 		{"none of its prefixes", addrs("2001:db8:c::1", "2001:db8:b::1"), "3000::1", "2001:db8:c::1", "2001:db8:c::1"},
 		{"a group has no next hop", both, "ff0e::1", "2001:db8:b::1", "2001:db8:b::1"},
 	} {
@@ -370,6 +373,7 @@ func TestRDR_R01_IsFirstHop(t *testing.T) {
 		{"redirected", rib.Config{}, []rib.Event{rib.Redirect{Dst: elsewhere, Target: target, From: router9}}, global1, elsewhere, []string{"fe80::c"}},
 		{"redirected for another", rib.Config{}, []rib.Event{rib.Redirect{Src: global1, Dst: elsewhere, Target: target, From: router9}}, none, elsewhere, []string{"fe80::9", "fe80::a"}},
 		{"redirected to the link", rib.Config{}, []rib.Event{rib.Redirect{Dst: elsewhere, Target: elsewhere, From: router9}}, none, elsewhere, nil},
+		{"a neighbor that was redirected to is no router", rib.Config{}, []rib.Event{rib.Redirect{Dst: target, Target: target, From: router9}}, none, target, nil},
 		{"IPv4", rib.Config{}, nil, none, netip.MustParseAddr("192.0.2.1"), nil},
 	} {
 		t.Run(row.what, func(t *testing.T) {

@@ -214,6 +214,25 @@ func TestNUD_R11_ATargetThatFails(t *testing.T) {
 		"added 2001:db8:ffff::1/128 redirect via fe80::7 [router fe80::9]")
 }
 
+// They end in the order in which Routes lists them.
+func TestRedirectsEndSorted(t *testing.T) {
+	for name, end := range map[string]rib.Event{
+		"of a target": rib.Unredirect{Target: target7}, "all": rib.FlushRedirects{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := rib.New(rib.Config{})
+			for i := range 20 {
+				apply(table, rib.Redirect{Dst: numbered(i), Target: target7, From: router9})
+			}
+			var want []string
+			for _, r := range table.Routes() {
+				want = append(want, "removed "+line(r))
+			}
+			wantActions(t, apply(table, end), want...)
+		})
+	}
+}
+
 // A redirect that takes the place of another keeps what is known of its target.
 func TestRedirectReplacedKeepsItsGateway(t *testing.T) {
 	table := tableWith(rib.Config{TypeA: true},
