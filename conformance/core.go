@@ -252,7 +252,7 @@ func (t *coreTarget) forward(p datagram) {
 	}
 	if hop.HasSkipped && (t.skipped == 0 || t.now-t.skipped >= time.Second) {
 		t.skipped = t.now
-		t.step(stack.RouterSkipped{Addr: netip.AddrFrom16(hop.Skipped)})
+		t.step(stack.RouterSkipped{Src: p.src(), Dst: dst, Flow: p.flow()})
 	}
 	next := netip.AddrFrom16(hop.Addr)
 	n, known := t.neighbors[next]

@@ -19,8 +19,7 @@ func scenarios(t testing.TB) []*Case {
 
 // knownFailures are the cases that the Core does not pass, and why.
 var knownFailures = map[string]string{
-	"ML1-24a": "RFC 2710, section 3.7: what is longer than 24 octets is read like one of 24; a Core of version 1 refuses a query of 25 to 27",
-	"RIB-19":  "RFC 4861, section 6.3.6: a second request for a default router SHOULD return another, while none is known to be reachable; the Core stays with the first until it could not be resolved",
+	"RIB-19": "RFC 4861, section 6.3.6: a second request for a default router SHOULD return another, while none is known to be reachable; the Core stays with the first until it could not be resolved",
 }
 
 // Every case passes against the Core, in every profile that it is about,

@@ -46,6 +46,9 @@ type Header struct {
 	// RouterAlert says that the packet had a Hop-by-Hop Options header with a
 	// Router Alert option of value 0 (RFC 2711).
 	RouterAlert bool
+	// Version1 says that the host knows RFC 2710 alone, for which a Query of
+	// any length is one of version 1.
+	Version1 bool
 }
 
 // Event is an input of Machine.

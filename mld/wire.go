@@ -63,10 +63,8 @@ func (e *InvalidError) Error() string {
 // The Message does not refer to b.
 //
 // Deviation: RFC 2710, section 5 does not make the receiver of a Query check
-// hop limit and Router Alert, and takes one of 25 octets or more for version
-// 1. Parse demands both of every Query and tells the version by the length as
-// RFC 3810, sections 6.2 and 8.1 say, for senders have had to comply since
-// RFC 2710 (section 3) and lengths of 25 to 27 belong to no version.
+// hop limit and Router Alert. Parse demands both of every Query, for senders
+// have had to comply since RFC 2710 (section 3).
 func Parse(h Header, b []byte) (Message, error) {
 	if len(b) < lenReportV2 {
 		return nil, &InvalidError{BadLength, "RFC 3810, section 5", "shorter than any message"}
@@ -95,7 +93,7 @@ func parseQuery(h Header, b []byte) (Message, error) {
 		return nil, &InvalidError{BadHopLimit, "RFC 3810, section 6.2", "hop limit of a Query is not 1"}
 	case !h.RouterAlert:
 		return nil, &InvalidError{NoRouterAlert, "RFC 3810, section 6.2", "Query without Router Alert"}
-	case len(b) != lenV1 && len(b) < lenQueryV2:
+	case len(b) < lenV1, len(b) > lenV1 && len(b) < lenQueryV2 && !h.Version1:
 		return nil, &InvalidError{BadLength, "RFC 3810, section 8.1", "length of a Query is of no version"}
 	}
 	group := addrAt(b, 8)
@@ -103,7 +101,9 @@ func parseQuery(h Header, b []byte) (Message, error) {
 		return nil, &InvalidError{BadGroup, "RFC 2710, section 5", "queried address is neither zero nor multicast"}
 	}
 	code := uint32(binary.BigEndian.Uint16(b[4:]))
-	if len(b) == lenV1 {
+	if len(b) == lenV1 || h.Version1 {
+		// RFC 2710, section 3.7: a host of that RFC "MUST ignore anything past
+		// the first 24 octets of a received MLD message".
 		return &Query{Version: 1, MaxResponseDelay: time.Duration(code) * time.Millisecond, Group: group}, nil
 	}
 	n := int(binary.BigEndian.Uint16(b[26:]))

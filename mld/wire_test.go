@@ -1,6 +1,7 @@
 package mld
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"pgregory.net/rapid"
 )
 
@@ -391,10 +393,10 @@ func addrsOf(ips []net.IP) (addrs []netip.Addr) {
 // Parse never panics, and what it lets through survives Append and Parse.
 func FuzzParse(f *testing.F) {
 	for _, g := range golden {
-		f.Add(unhex(g.octets), netip.MustParseAddr(g.src).AsSlice(), uint8(1), true)
+		f.Add(unhex(g.octets), netip.MustParseAddr(g.src).AsSlice(), uint8(1), true, false)
 	}
-	f.Fuzz(func(t *testing.T, b, src []byte, hopLimit uint8, alert bool) {
-		h := Header{Src: router, Dst: allNodes, HopLimit: hopLimit, RouterAlert: alert}
+	f.Fuzz(func(t *testing.T, b, src []byte, hopLimit uint8, alert, version1 bool) {
+		h := Header{Src: router, Dst: allNodes, HopLimit: hopLimit, RouterAlert: alert, Version1: version1}
 		if a, ok := netip.AddrFromSlice(src); ok && a.Is6() {
 			h.Src = a
 		}
@@ -410,4 +412,37 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v (-want +got):\n%s", err, diff)
 		}
 	})
+}
+
+// To a host of RFC 2710 alone a Query of any length is one of version 1; to
+// others its length tells the version, and 25 to 27 octets are of none.
+//
+// Spec: RFC 2710, section 3.7, MUST, MLD-R08
+func TestMLD_R08_LengthOfAQuery(t *testing.T) {
+	src, dst := netip.MustParseAddr("fe80::9"), netip.MustParseAddr("ff02::1")
+	query := Append(nil, src, dst, &Query{Version: 2, MaxResponseDelay: time.Second, QRV: 2, QQI: 125 * time.Second})
+	for _, length := range []int{8, 23, 24, 25, 26, 27, 28, 60} {
+		b := append(bytes.Clone(query), make([]byte, 60)...)[:length]
+		b[2], b[3] = 0, 0
+		binary.BigEndian.PutUint16(b[2:], header.ICMPv6Checksum(checksumParams(src, dst, b)))
+		for _, v1 := range []bool{true, false} {
+			m, err := Parse(Header{Src: src, Dst: dst, HopLimit: 1, RouterAlert: true, Version1: v1}, b)
+			want := 2
+			switch {
+			case length < 24:
+				want = 0
+			case v1 || length == 24:
+				want = 1
+			case length < 28:
+				want = 0
+			}
+			got := 0
+			if q, ok := m.(*Query); ok && err == nil {
+				got = q.Version
+			}
+			if got != want {
+				t.Errorf("%d octets, version 1 alone %v: a query of version %d, %v; want %d", length, v1, got, err, want)
+			}
+		}
+	}
 }

@@ -216,7 +216,7 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 	case Output:
 		c.output(ev)
 	case RouterSkipped:
-		c.runND(c.neighbors.Step(c.now, nd.ProbeRouter{Addr: ev.Addr}))
+		c.probeSkipped(ev)
 	case Progress:
 		c.progress(ev)
 	case NeighborUsed:

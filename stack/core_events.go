@@ -143,10 +143,13 @@ type (
 		Flow              uint32 // its flow, which rib.Snapshot.NextHop was given
 		Packet            any
 	}
-	// RouterSkipped says that a packet was sent through another router than
-	// Addr because that one does not answer. The data path asks to be told
-	// about once a second.
-	RouterSkipped struct{ Addr netip.Addr }
+	// RouterSkipped says that a packet of this flow was sent through another
+	// router than the best one, because that one does not answer. The data
+	// path tells of it about once a second.
+	RouterSkipped struct {
+		Src, Dst netip.Addr
+		Flow     uint32
+	}
 	// Progress says that an upper layer made forward progress with Remote by
 	// packets from Local of this flow (RFC 4861, section 7.3.1). It is told
 	// after WatchProgress only.

@@ -119,7 +119,7 @@ func fuzzStep(n *node, in *fuzzInput) {
 	case 18:
 		n.sends(a, fuzzAddr(in.octet()), uint32(what))
 	case 19:
-		n.step(RouterSkipped{a})
+		n.step(RouterSkipped{ownLL, a, uint32(what)})
 	case 20:
 		n.step(Progress{Local: ownLL, Remote: a, Flow: uint32(what)})
 	case 21:

@@ -51,6 +51,14 @@ func (c *Core) newGateway(r rib.Route) {
 	}
 }
 
+// probeSkipped solicits the routers that a packet would rather have gone to,
+// each once a minute at most (RFC 4191, section 3.5).
+func (c *Core) probeSkipped(ev RouterSkipped) {
+	for _, router := range c.routes.Snapshot().Skipped(ev.Src.As16(), ev.Dst.As16(), ev.Flow) {
+		c.runND(c.neighbors.Step(c.now, nd.ProbeRouter{Addr: router}))
+	}
+}
+
 // unresolved gives back the packets that waited for a neighbor that did not
 // answer.
 //

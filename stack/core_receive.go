@@ -50,7 +50,7 @@ func (c *Core) isForUs(p control) bool {
 func (c *Core) dispatch(p control) {
 	switch p.message[0] {
 	case typeMLDQuery, typeMLDReportV1, typeMLDDoneV1, typeMLDReportV2:
-		h := mld.Header{Src: p.src, Dst: p.dst, HopLimit: p.hopLimit, RouterAlert: p.routerAlert}
+		h := mld.Header{Src: p.src, Dst: p.dst, HopLimit: p.hopLimit, RouterAlert: p.routerAlert, Version1: c.cfg.Profile.mldv1}
 		m, err := mld.Parse(h, p.message)
 		var invalid *mld.InvalidError
 		if errors.As(err, &invalid) {

@@ -82,7 +82,7 @@ func (n *node) forward(p *packet) {
 		return
 	}
 	if hop.HasSkipped {
-		n.step(RouterSkipped{netip.AddrFrom16(hop.Skipped)})
+		n.step(RouterSkipped{p.src, p.dst, p.flow})
 	}
 	next := netip.AddrFrom16(hop.Addr)
 	to, known := n.plane.neighbors[next]

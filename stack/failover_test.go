@@ -250,3 +250,41 @@ func TestDRS_R09_RouterOfTheSourcesPrefix(t *testing.T) {
 		t.Errorf("after the end of the announcement a packet goes to %v, want the preferred router", p.to)
 	}
 }
+
+// RFC 4191, section 3.6: "If routers W, Y, and Z are all not reachable, then the
+// host should use Y while probing the reachability of W and Z."
+//
+// Spec: RFC 4191, section 3.5, SHOULD, DRS-R06
+func TestDRS_R06_EverySkippedRouterIsProbed(t *testing.T) {
+	n := newRoutedNode(t, CoreConfig{})
+	n.up()
+	routers := map[netip.Addr]nd.LinkAddr{
+		netip.MustParseAddr("fe80::a1"): {2, 0, 0, 0, 0, 0xa1}, netip.MustParseAddr("fe80::a2"): {2, 0, 0, 0, 0, 0xa2},
+		netip.MustParseAddr("fe80::a3"): {2, 0, 0, 0, 0, 0xa3},
+	}
+	for a, mac := range routers {
+		ra := routerAdvert(30 * time.Minute)
+		ra.SourceLinkAddr, ra.Preference = mac, nd.Preference(int(a.As16()[15])-0xa2)
+		n.receives(ndFrame(mac, a, nd.AllNodes, ra))
+	}
+	n.mustAdd("2001:db8:6::1/128")
+	src := netip.MustParseAddr("2001:db8:6::1")
+	// All three die, one after the other.
+	for range 3 {
+		n.sends(src, farAway, 1)
+		n.run(10 * time.Second)
+	}
+	n.run(2 * time.Minute)
+	n.take()
+	n.sends(src, farAway, 1)
+	n.run(time.Second)
+	probed := map[string]bool{}
+	for _, f := range sent(n.take()) {
+		if _, target, ok := strings.Cut(wire(f), "NS "); ok {
+			probed[target] = true
+		}
+	}
+	if len(probed) != 3 {
+		t.Errorf("solicited: %v, want all three", probed)
+	}
+}

@@ -46,7 +46,7 @@ func (i *Interface) output(p *netstack.Packet) error {
 		return i.refuse()
 	}
 	if hop.HasSkipped {
-		i.skipped(hop.Skipped)
+		i.skipped(p)
 	}
 	if hop.Local { // gVisor loops these itself, unless the address came this moment
 		return i.handOver(p)
@@ -126,11 +126,11 @@ func (i *Interface) send(p *netstack.Packet, to nd.LinkAddr) error {
 // because they do not answer.
 const skipInterval = time.Second
 
-// skipped tells the loop of a router that was passed over, once in
+// skipped tells the loop that a router was passed over for p, once in
 // skipInterval, so that its reachability is tested (RFC 4191, section 3.5).
-func (i *Interface) skipped(router [16]byte) {
+func (i *Interface) skipped(p *netstack.Packet) {
 	if i.tellSkipped.CompareAndSwap(true, false) {
-		i.inbox.putOutput(RouterSkipped{netip.AddrFrom16(router)})
+		i.inbox.putOutput(RouterSkipped{netip.AddrFrom16(p.Src()), netip.AddrFrom16(p.Dst()), p.Flow()})
 		time.AfterFunc(skipInterval, func() { i.tellSkipped.Store(true) })
 	}
 }
