@@ -47,7 +47,7 @@ func (CoreDriver) Open(s Setup) (Target, error) {
 	}
 	t := &coreTarget{
 		core:    stack.NewCore(cfg, newChance(s.Chance)),
-		enabled: map[netip.Addr]bool{}, groups: map[netip.Addr]bool{}, neighbors: map[netip.Addr]*coreNeighbor{}, hopLimit: 64, mtu: 1500,
+		enabled: map[netip.Addr]bool{}, groups: map[netip.Addr]mld.Filter{}, neighbors: map[netip.Addr]*coreNeighbor{}, hopLimit: 64, mtu: 1500,
 	}
 	return t, nil
 }
@@ -114,7 +114,7 @@ type coreTarget struct {
 
 	usable    bool
 	enabled   map[netip.Addr]bool
-	groups    map[netip.Addr]bool
+	groups    map[netip.Addr]mld.Filter
 	neighbors map[netip.Addr]*coreNeighbor
 	hopLimit  uint8
 	mtu       int
@@ -185,7 +185,9 @@ func (t *coreTarget) apply(actions []stack.CoreAction) {
 		case stack.SetUsable:
 			t.usable = act.Usable
 		case stack.OpenGroup:
-			t.groups[act.Group] = true
+			t.groups[act.Group] = act.Filter
+		case stack.FilterGroup:
+			t.groups[act.Group] = act.Filter
 		case stack.CloseGroup:
 			delete(t.groups, act.Group)
 		case stack.SetHopLimit:
@@ -283,7 +285,7 @@ func (t *coreTarget) Send(frame []byte) error {
 // echo answers an echo request (RFC 4443, section 4.2).
 func (t *coreTarget) echo(request datagram, p *packet) {
 	dst, to := request.dst(), t.LinkAddr().String()
-	forUs := t.enabled[dst] && p.fields["ethdst"][0] == to || dst.IsMulticast() && t.groups[dst]
+	forUs := t.enabled[dst] && p.fields["ethdst"][0] == to || dst.IsMulticast() && t.groups[dst].Accepts(request.src())
 	if !forUs || p.fields["checksum"][0] != "ok" || request[6] != protoICMPv6 {
 		return
 	}

@@ -173,6 +173,10 @@ func (s *Snapshot) shared(ms members, src, dst, router [16]byte) bool {
 // (1), and of several always the one that has been there longest, so that a
 // destination keeps its router. If none is, those come first that have not
 // failed, then that which failed longest ago, (2).
+//
+// Deviation: by (2), the second request while none is known to be reachable
+// should return another router. Here the first is returned until it has
+// failed, and the packets that wait for it then take the turn of the next.
 func (s *Snapshot) stick(ms members) *member {
 	var (
 		chosen *member
