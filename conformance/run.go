@@ -63,7 +63,7 @@ func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 
 // tries is how often a case is played in real time before it is believed to
 // fail.
-const tries = 3
+const tries = 5
 
 // play plays the jobs that order names, and puts their results in place.
 func (r Runner) play(ctx context.Context, jobs []job, results []Result, order []int, try int) {

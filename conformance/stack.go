@@ -31,7 +31,7 @@ func (StackDriver) Can() []Capability {
 func (StackDriver) Profiles() []string { return ProfileNames }
 
 // Slack implements Driver.
-func (StackDriver) Slack() time.Duration { return 150 * time.Millisecond }
+func (StackDriver) Slack() time.Duration { return 250 * time.Millisecond }
 
 // Parallel implements Driver: a stack waits most of the time.
 func (StackDriver) Parallel() int { return 64 }
