@@ -61,7 +61,6 @@ var kernelDefaults = []Setting{{"iid", "eui64"}, {"temp_addresses", "off"}, {"en
 
 // settings set the kernel up, each as it is written for sysctl(8).
 func (LinuxDriver) settings(s Setup) (lines []string, err error) {
-	lines = []string{"net.ipv6.conf.wire0.disable_ipv6=1"}
 	for _, k := range append(slices.Clone(kernelDefaults), s.Knobs...) {
 		// Each is set once: for each way to make identifiers that it is told,
 		// the kernel makes one.
@@ -124,26 +123,17 @@ func (d LinuxDriver) Open(s Setup) (Target, error) {
 
 // build makes the link and the tester's end of it.
 func (t *linuxTarget) build(settings []string) error {
-	err := errors.Join(
-		t.ip("link", "set", "lo", "up"),
-		t.ip("link", "add", "eth0", "address", t.linkAddr.String(), "type", "veth", "peer", "name", "wire0"),
-	)
-	if err == nil {
-		err = errors.Join(
-			t.sysctl(settings...), t.fillChecksums("eth0"), t.fillChecksums("wire0"), t.ip("link", "set", "wire0", "up"),
-		)
-	}
-	if err != nil {
-		return err
-	}
-	if t.programs, err = newPrograms(t.namespace, "eth0"); err != nil {
-		return err
-	}
-	port, err := t.packetSocket("wire0")
+	port, err := t.host("veth", t.linkAddr)
 	if err != nil {
 		return err
 	}
 	t.wire = newWire(port)
+	if err := t.sysctl(settings...); err != nil {
+		return errors.Join(err, t.wire.close())
+	}
+	if t.programs, err = newPrograms(t.namespace, "eth0"); err != nil {
+		return errors.Join(err, t.wire.close())
+	}
 	return nil
 }
 
