@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -59,7 +59,7 @@ func (t targets) driver(ctx context.Context, name string) (conformance.Driver, e
 	}
 	d, err := conformance.NewExecDriver(ctx, conformance.ExecConfig{Command: []string{"sh", "-c", t.exec}, Link: t.link})
 	if err != nil {
-		return nil, errors.Join(errors.New("--exec"), err)
+		return nil, fmt.Errorf("--exec %q: %w", t.exec, err)
 	}
 	return d, nil
 }
