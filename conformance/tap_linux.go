@@ -36,7 +36,7 @@ func (TapDriver) Profiles() []string { return ProfileNames }
 func (TapDriver) Slack() time.Duration { return 250 * time.Millisecond }
 
 // Parallel implements Driver: hosts wait most of the time.
-func (TapDriver) Parallel() int { return 32 }
+func (TapDriver) Parallel() int { return 64 }
 
 // tapstackPath is the package of the command.
 const tapstackPath = "github.com/tapstack/tapstack/cmd/tapstack"
@@ -226,8 +226,10 @@ func (t *tapTarget) group(ctx context.Context, c Command) error {
 	switch more, less := missing(c.Sources, was.Sources), missing(was.Sources, c.Sources); {
 	case !wasIn && isIn, c.Op == "join":
 		ref.Sources = c.Sources
-	case !isIn:
-		change, ref.Sources = t.client.LeaveGroup, nil
+	case c.Op == "leave", wasIn && !isIn:
+		change, ref.Sources = t.client.LeaveGroup, was.Sources
+	case !wasIn:
+		return nil
 	case was.Mode != c.Mode, len(more) > 0 && len(less) > 0:
 		return cannot("the control interface does not join and leave in one")
 	case len(less) > 0:
