@@ -30,13 +30,14 @@ type process struct {
 }
 
 // start starts a program inside, in a process group of its own: an interrupt
-// from the keyboard is for the tester, who ends its programs.
+// from the keyboard is for the tester, who ends its programs. If the tester is
+// killed, they are too.
 func (n namespace) start(args ...string) (*process, error) {
 	p := &process{
 		namespace: n, cmd: exec.Command(args[0], args[1:]...),
 		lines: make(chan said, 1), silent: make(chan struct{}), stopping: make(chan struct{}), ended: make(chan struct{}),
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	theirs, err := p.pipes()
 	if err == nil {
 		err = n.do(p.cmd.Start)

@@ -187,3 +187,49 @@ func TestTap_Knobs(t *testing.T) {
 		}
 	}
 }
+
+// A run that is interrupted leaves no process and no directory; one that is
+// killed leaves no process.
+func TestTap_InterruptedRunLeavesNothing(t *testing.T) {
+	netnstest.Require(t)
+	t.Parallel()
+	executable := buildTapstack(t)
+	for _, signal := range []os.Signal{os.Interrupt, os.Kill} {
+		dir, err := os.MkdirTemp("", "") // t.TempDir is too long for a socket
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		cmd := exec.Command(executable, "conform", "run", "--target", "tap", "--case", "lif", "--parallel", "8")
+		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "hosts run", func() bool { return len(commandLines(t, executable)) > 4 })
+		cmd.Process.Signal(signal)
+		err = cmd.Wait()
+		if signal == os.Interrupt {
+			if cmd.ProcessState.ExitCode() != 1 {
+				t.Errorf("interrupted, it ends with %v", err)
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil || len(left) > 0 {
+				t.Errorf("interrupted, it leaves %v, %v", left, err)
+			}
+			if left := commandLines(t, executable); len(left) > 0 {
+				t.Errorf("interrupted, it leaves %q", left)
+			}
+		}
+		within(t, "hosts end", func() bool { return len(commandLines(t, executable)) == 0 })
+	}
+}
+
+// within waits until something holds.
+func within(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come to it that %s", what)
+		}
+	}
+}
