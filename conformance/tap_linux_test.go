@@ -53,7 +53,7 @@ func TestTap(t *testing.T) {
 	}
 	t.Parallel()
 	d := TapDriver{Executable: buildTapstack(t)}
-	results := Runner{Driver: d}.Run(context.Background(), sample(scenarios(t), 6, 12*time.Second))
+	results := Runner{Driver: d}.Run(context.Background(), sample(scenarios(t), 15, 12*time.Second))
 	for _, r := range results {
 		if r.Verdict == Fail || r.Verdict == Inconclusive {
 			var b strings.Builder
