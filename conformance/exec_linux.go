@@ -10,6 +10,13 @@ import (
 
 // introduce asks the program what it is.
 func (d *ExecDriver) introduce(ctx context.Context) (h hello, err error) {
+	devices := []string{"/dev/net/tun"}
+	if d.config.Link != "tap" {
+		devices = nil
+	}
+	if err := ready(devices...); err != nil {
+		return h, err
+	}
 	n, err := newNamespace()
 	if err != nil {
 		return h, err

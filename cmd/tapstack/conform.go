@@ -33,6 +33,7 @@ the format of the scenarios.`,
 // conformRun is one `conform run`.
 type conformRun struct {
 	targets
+	judged   []string // the hosts, for people
 	cases    []string
 	profiles []string
 	parallel int
@@ -124,6 +125,7 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	r.judged = titles(drivers)
 	for _, d := range drivers {
 		for _, p := range r.profiles {
 			if !slices.Contains(d.Profiles(), p) {
@@ -177,7 +179,7 @@ func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.D
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), strings.Join(r.names, ", "), took.Round(10*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), strings.Join(r.judged, ", "), took.Round(10*time.Millisecond))
 	return err
 }
 

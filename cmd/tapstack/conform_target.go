@@ -50,9 +50,15 @@ func (t targets) drivers(ctx context.Context) (drivers []conformance.Driver, err
 
 func (t targets) driver(ctx context.Context, name string) (conformance.Driver, error) {
 	for _, d := range conformance.Drivers() {
-		if d.Name() == name {
-			return d, nil
+		if d.Name() != name {
+			continue
 		}
+		if r, ok := d.(interface{ Ready() error }); ok {
+			if err := r.Ready(); err != nil {
+				return nil, fmt.Errorf("--target %s: %w", name, err)
+			}
+		}
+		return d, nil
 	}
 	if name != "exec" {
 		return nil, usagef("--target %q is none of %s", name, strings.Join(targetNames(), ", "))
@@ -62,4 +68,16 @@ func (t targets) driver(ctx context.Context, name string) (conformance.Driver, e
 		return nil, fmt.Errorf("--exec %q: %w", t.exec, err)
 	}
 	return d, nil
+}
+
+// titles are the names of the hosts, and what a program calls itself.
+func titles(drivers []conformance.Driver) (all []string) {
+	for _, d := range drivers {
+		title := d.Name()
+		if program, ok := d.(interface{ Program() string }); ok {
+			title += " (" + program.Program() + ")"
+		}
+		all = append(all, title)
+	}
+	return all
 }
