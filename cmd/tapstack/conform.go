@@ -55,7 +55,9 @@ matter of a case.`,
 		Example: `  tapstack conform run
   tapstack conform run --case DAD-09 -v
   tapstack conform run --target stack --case 'NUD-*' --profile rfc4862
-  tapstack conform run --case dad -j`,
+  tapstack conform run --case dad -j
+  sudo tapstack conform run --target linux,tap
+  sudo tapstack conform run --target exec --exec ./myhost`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
