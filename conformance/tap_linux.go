@@ -82,39 +82,27 @@ func (d TapDriver) Open(s Setup) (Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNamespace()
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	t := &tapTarget{dir: dir, groups: map[netip.Addr]Command{}}
 	socket := filepath.Join(dir, "control")
 	args := append([]string{
 		executable, "run", "--down", "--tap", "tap0", "--offload", "off", "--mac", s.LinkAddr.String(), "--profile", s.Profile,
 		"--control", socket, "--state-dir", filepath.Join(dir, "state"),
 	}, knobs...)
-	port, err := n.host("tap", s.LinkAddr)
+	t, err := openProcess(s, "tap", ExecConfig{Command: args}, func(t *processTarget) error {
+		line, err := t.talk.line("", t.talk.within(setupTime))
+		if err == nil && line != "ready" {
+			err = t.talk.fail("", line, "does not say that it is ready")
+		}
+		return err
+	})
 	if err != nil {
-		return nil, errors.Join(err, n.close(), os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p, talk, err := n.converse(s.Context, ExecConfig{Command: args})
-	if err != nil {
-		return nil, errors.Join(err, port.Close(), n.close(), os.RemoveAll(dir))
-	}
-	t.processTarget = processTarget{newWire(port), n, p, talk, s.LinkAddr}
-	t.client = control.NewClient(socket)
-	line, err := talk.line("", talk.within(setupTime))
-	if err == nil && line != "ready" {
-		err = talk.fail("", line, "does not say that it is ready")
-	}
-	if err != nil {
-		return nil, errors.Join(err, t.end(), os.RemoveAll(dir))
-	}
-	return t, nil
+	return &tapTarget{processTarget: t, dir: dir, client: control.NewClient(socket), groups: map[netip.Addr]Command{}}, nil
 }
 
 // tapTarget is a tapstack process.
 type tapTarget struct {
-	processTarget
+	*processTarget
 	dir    string
 	client *control.Client
 	// groups are the memberships: the filter of each group.
