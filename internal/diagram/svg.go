@@ -26,7 +26,7 @@ const Style = `.dg{--dg-bg:#fff;--dg-ink:#1f2328;--dg-soft:#59636e;--dg-line:#c5
 // Sizes, in the units of the drawing.
 const (
 	axis      = 84  // where the time axis is
-	lane      = 104 // from one lifeline to the next
+	lane      = 118 // from one lifeline to the next
 	top       = 58  // where the rows begin
 	rowHeight = 38
 	whyHeight = 15 // of each line that says why
@@ -133,13 +133,17 @@ func (d Diagram) row(c *canvas, r Row, textX float64) {
 	} else {
 		d.arrow(c, r, middle)
 	}
-	c.text("", textX, middle-2, cut(r.Text, maxText), letter)
+	base := middle - 2
+	if r.Detail == "" {
+		base = middle + 4
+	}
+	c.text("", textX, base, cut(r.Text, maxText), letter)
 	c.text("dg-soft", textX, middle+12, cut(r.Detail, maxText), small)
 	c.y += rowHeight
 	if r.Why != "" {
 		lines := wrap(r.Why, maxText)
 		for _, line := range lines[:min(len(lines), maxWhy)] {
-			c.text("", textX, c.y+8, line, letter)
+			c.text("", textX, c.y+6, line, letter)
 			c.y += whyHeight
 		}
 		c.y += 4
@@ -178,6 +182,7 @@ func (d Diagram) arrow(c *canvas, r Row, y float64) {
 			label = from + lane/2
 		}
 	}
+	fmt.Fprintf(c, `<circle class="dg-head" cx="%g" cy="%g" r="3"/>`, from, y)
 	fmt.Fprintf(c, `<text class="dg-short" x="%g" y="%g" text-anchor="middle">%s</text>`, label, y-5, escape(cut(r.Short, 13)))
 }
 
