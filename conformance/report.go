@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Count is how many results have each verdict.
@@ -61,12 +60,8 @@ func (r Result) WriteText(w io.Writer) error {
 var arrows = map[What]string{Sent: "<", Received: ">", Ordered: "$", Noted: "#"}
 
 func (r Result) writeTrace(b *strings.Builder) {
-	for i, ev := range r.Trace {
-		mark := " "
-		if i == r.Deviating {
-			mark = "!"
-		}
-		fmt.Fprintf(b, "%s %10v %s %s\n", mark, ev.At.Round(time.Millisecond), arrows[ev.What], ev.Text)
+	for i := range r.Trace {
+		fmt.Fprintln(b, r.traceLine(i))
 	}
 }
 

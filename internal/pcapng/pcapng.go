@@ -47,7 +47,7 @@ type Writer struct {
 }
 
 // NewWriter writes the blocks that stand before the packets. addr is the
-// Ethernet address of the interface.
+// Ethernet address of the interface; zero: it has none, or several.
 func NewWriter(w io.Writer, name string, addr [6]byte) *Writer {
 	p := &Writer{w: w}
 	p.begin(sectionHeader)
@@ -63,7 +63,9 @@ func NewWriter(w io.Writer, name string, addr [6]byte) *Writer {
 	p.uint16(0) // reserved
 	p.uint32(0) // no limit to the length of a packet
 	p.option(optionName, []byte(name))
-	p.option(optionMACAddr, addr[:])
+	if addr != [6]byte{} {
+		p.option(optionMACAddr, addr[:])
+	}
 	p.option(optionTimeResolution, []byte{9}) // nanoseconds
 	p.option(optionEnd, nil)
 	p.end()
