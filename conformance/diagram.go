@@ -24,7 +24,7 @@ type sequence struct {
 	line map[nd.LinkAddr]int
 }
 
-// Diagram is what happened in a case, with what decided marked.
+// diagram is what happened in a case, with what decided marked.
 func (r Result) diagram() diagram.Diagram {
 	s := &sequence{line: map[nd.LinkAddr]int{}}
 	s.Title = fmt.Sprintf("%s %s: %s", r.Case, r.Title, r.Verdict)
@@ -43,9 +43,9 @@ func (r Result) diagram() diagram.Diagram {
 	if r.Deviating >= 0 || r.Verdict == Pass || r.Verdict == NotApplicable {
 		return s.Diagram
 	}
-	row := diagram.Row{At: r.Took, Kind: diagram.Note, Wrong: true, Text: r.Expected, Why: r.Observed}
+	row := diagram.Row{At: r.Took, Kind: diagram.Note, Wrong: true, Text: "not as expected", Why: r.reason()}
 	if r.Window != nil {
-		row.At, row.Kind, row.To, row.Short = max(r.Window.Until, 0), diagram.Missing, diagram.Everyone, "missing"
+		row.At, row.Kind, row.To, row.Short, row.Text = max(r.Window.Until, 0), diagram.Missing, diagram.Everyone, "missing", "this is where it is missing"
 	}
 	s.Rows = append(s.Rows, row)
 	return s.Diagram

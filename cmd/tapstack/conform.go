@@ -38,6 +38,7 @@ type conformRun struct {
 	parallel int
 	longest  time.Duration
 	verbose  bool
+	out      string
 }
 
 func newConformRun() *cobra.Command {
@@ -54,7 +55,8 @@ matter of a case.`,
 		Example: `  tapstack conform run
   tapstack conform run --case DAD-09 -v
   tapstack conform run --target stack --case 'NUD-*' --profile rfc4862
-  tapstack conform run --case dad -j`,
+  tapstack conform run --case dad -j
+  tapstack conform run --out report      # report/index.html is for a browser`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
@@ -64,6 +66,7 @@ matter of a case.`,
 	f.StringSliceVar(&r.profiles, "profile", nil, "this `PROFILE` alone: "+strings.Join(conformance.ProfileNames, ", ")+" (repeatable)")
 	f.IntVar(&r.parallel, "parallel", 0, "play `N` cases at once (default: what the target can take)")
 	f.DurationVar(&r.longest, "longest", 90*time.Second, "in real time, leave out the cases that take more than `D`")
+	f.StringVar(&r.out, "out", "", "write a report into the directory `DIR`: index.html, junit.xml, results.json, and the frames and a transcript of each case that did not pass")
 	f.BoolVarP(&r.verbose, "verbose", "v", false, "show every case, with all frames")
 	addJSONFlag(cmd)
 	complete := func(name string, values []string) {
@@ -134,18 +137,16 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 	if r.parallel < 0 {
 		return usagef("--parallel %d is no number of cases", r.parallel)
 	}
-	began, done := time.Now(), 0
-	screen := terminal(cmd.ErrOrStderr())
-	results := conformance.Runner{
+	if err := prepareOut(r.out); err != nil {
+		return err
+	}
+	began, shown := time.Now(), newProgress(cmd.ErrOrStderr())
+	results := shown.watch(conformance.Runner{
 		Driver: drivers[k], Profiles: r.profiles, Parallel: r.parallel, Longest: r.longest,
-		Progress: func(result conformance.Result) {
-			if done++; screen != nil {
-				fmt.Fprintf(screen, "\r\x1b[K%d done: %s %s", done, result.Case, result.Verdict)
-			}
-		},
-	}.Run(cmd.Context(), cases)
-	if screen != nil {
-		fmt.Fprint(screen, "\r\x1b[K")
+	}, len(cases)).Run(cmd.Context(), cases)
+	shown.close()
+	if err := writeOut(r.out, cases, results); err != nil {
+		return err
 	}
 	return r.report(cmd, results, time.Since(began))
 }
@@ -177,7 +178,7 @@ func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.D
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), r.target, took.Round(10*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s against %s in %v%s\n", conformance.CountOf(results), r.target, took.Round(10*time.Millisecond), whereOut(r.out))
 	return err
 }
 
