@@ -21,7 +21,7 @@ const Style = `.dg{--dg-bg:#fff;--dg-ink:#1f2328;--dg-soft:#59636e;--dg-line:#c5
 	`.dg .dg-head{fill:var(--dg-arrow)}.dg .dg-short{fill:var(--dg-arrow);font-size:10.5px;paint-order:stroke;stroke:var(--dg-bg);stroke-width:4px;stroke-linejoin:round}` +
 	`.dg .dg-note text{fill:var(--dg-note)}.dg .dg-dot{fill:var(--dg-note)}.dg .dg-gap{fill:var(--dg-gap)}` +
 	`.dg .dg-missing .dg-arrow{stroke-dasharray:5 4}.dg .dg-window{stroke:var(--dg-wrong);stroke-width:2;stroke-dasharray:3 3;fill:none}` +
-	`.dg .dg-wrong text{fill:var(--dg-wrong)}.dg .dg-wrong .dg-arrow{stroke:var(--dg-wrong);stroke-width:2.5}.dg .dg-wrong .dg-head{fill:var(--dg-wrong)}`
+	`.dg .dg-wrong text{fill:var(--dg-wrong)}.dg .dg-wrong .dg-arrow{stroke:var(--dg-wrong);stroke-width:2.5}.dg .dg-wrong .dg-head,.dg .dg-wrong .dg-dot{fill:var(--dg-wrong)}`
 
 // Sizes, in the units of the drawing.
 const (
