@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,6 +173,58 @@ func TestPage_InABrowser(t *testing.T) {
 			t.Errorf("%d cases are seen, want %d", len(ids), len(r.Cases))
 		}
 	})
+}
+
+// press has the page take keys, one after the other, before it is looked at.
+// The test's own script is added to what the policy allows.
+func press(t *testing.T, file, fragment string, keys ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := ""
+	for _, key := range keys {
+		script += fmt.Sprintf("(document.activeElement || document.body).dispatchEvent(new KeyboardEvent('keydown', { key: %q, bubbles: true }));\n", key)
+	}
+	script = "addEventListener('load', () => {\n" + script + "document.body.dataset.active = document.activeElement.textContent || document.activeElement.name;\n});"
+	policy := strings.ReplaceAll(digest(script), "'", "&#39;")
+	page := strings.Replace(string(text), "script-src ", "script-src "+policy+" ", 1)
+	page = strings.Replace(page, "</body>", "<script>"+script+"</script></body>", 1)
+	file = filepath.Join(t.TempDir(), "keys.html")
+	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return browse(t, file, fragment)
+}
+
+// Keys do what the line of keys says.
+func TestPage_Keys(t *testing.T) {
+	file := writePage(t, twoTargets(t))
+	failed := visible(browse(t, file, "verdict=fail,inconclusive"))
+	for _, c := range []struct {
+		fragment string
+		keys     []string
+		active   string
+		seen     int // cases; 0: all
+	}{
+		{"", []string{"j", "j", "j", "k"}, "DAD-02", 0},
+		{"", []string{"/"}, "q", 0},
+		{"", []string{"f"}, "", len(failed)},
+		{"verdict=fail&q=probe", []string{"Escape"}, "", 0},
+	} {
+		dom := press(t, file, c.fragment, c.keys...)
+		if c.active != "" && !strings.Contains(dom, `data-active="`+c.active+`"`) {
+			t.Errorf("%q: %s is not where the reader is", c.keys, c.active)
+		}
+		want := c.seen
+		if want == 0 {
+			want = len(caseRow.FindAllString(dom, -1))
+		}
+		if n := len(visible(dom)); n != want {
+			t.Errorf("#%s, %q: %d cases are seen, want %d", c.fragment, c.keys, n, want)
+		}
+	}
 }
 
 // Whatever a target or a scenario says is text on the page: nothing of it runs,
