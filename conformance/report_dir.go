@@ -51,12 +51,12 @@ func (r Report) WriteDir(dir string) error {
 }
 
 // fileNames are the names, without their ends, of the files about each result;
-// empty for those that have none.
+// empty for those that have none: nothing is wrong, or nothing happened.
 func (r Report) fileNames() []string {
 	names := make([]string, len(r.Results))
 	taken := map[string]bool{}
 	for i, result := range r.Results {
-		if result.Verdict != Fail && result.Verdict != Inconclusive {
+		if result.Verdict != Fail && result.Verdict != Inconclusive || len(result.Trace) == 0 {
 			continue
 		}
 		name := fileName(result.Case + "-" + result.Profile + "-" + result.Target)

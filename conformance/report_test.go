@@ -192,11 +192,13 @@ func TestReport_WriteDir(t *testing.T) {
 // Files are called after case, profile and target, whatever a target is called,
 // and none twice.
 func TestReport_FileNames(t *testing.T) {
+	trace := []Event{{What: Ordered, Text: "up"}}
 	r := Report{Results: []Result{
-		{Case: "DAD-01", Profile: "current", Target: "a b", Verdict: Fail}, {Case: "DAD-01", Profile: "current", Target: "a/b", Verdict: Fail},
-		{Case: "DAD-02", Profile: "current", Target: "../x", Verdict: Inconclusive}, {Case: "DAD-03", Verdict: Pass}, {Case: "DAD-04", Verdict: NotApplicable},
+		{Case: "DAD-01", Profile: "current", Target: "a b", Verdict: Fail, Trace: trace}, {Case: "DAD-01", Profile: "current", Target: "a/b", Verdict: Fail, Trace: trace},
+		{Case: "DAD-02", Profile: "current", Target: "../x", Verdict: Inconclusive, Trace: trace}, {Case: "DAD-03", Verdict: Pass, Trace: trace}, {Case: "DAD-04", Verdict: NotApplicable},
+		{Case: "DAD-05", Verdict: Inconclusive}, // not begun
 	}}
-	if diff := cmp.Diff([]string{"DAD-01-current-a_b", "DAD-01-current-a_b-2", "DAD-02-current-.._x", "", ""}, r.fileNames()); diff != "" {
+	if diff := cmp.Diff([]string{"DAD-01-current-a_b", "DAD-01-current-a_b-2", "DAD-02-current-.._x", "", "", ""}, r.fileNames()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

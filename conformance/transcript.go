@@ -14,8 +14,18 @@ import (
 // scenarios without anything else, and plays.
 //
 // What came before the step that decided is the way to the matter: it is
-// given.
+// given. If nothing was checked, for the target failed, there is nothing to
+// play: all of it is a comment.
 func (r Result) WriteTranscript(w io.Writer, c *Case) error {
+	text := r.transcript(c)
+	if !slices.ContainsFunc(r.played, func(s playedStep) bool { return isCheck(step{do: s.do}) }) {
+		text = "# " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n# ") + "\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+func (r Result) transcript(c *Case) string {
 	b := new(strings.Builder)
 	for _, line := range strings.Split(r.reason(), "\n") {
 		comment(b, "", line)
@@ -39,8 +49,7 @@ func (r Result) WriteTranscript(w io.Writer, c *Case) error {
 		header("set", k.Name+"="+k.Value)
 	}
 	r.writeSteps(b)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func (r Result) writeSteps(b *strings.Builder) {

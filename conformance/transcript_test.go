@@ -86,3 +86,20 @@ case X-01replay A case (x case EVIL-1 y, current)
 		t.Errorf("%d cases, %v", len(again), err)
 	}
 }
+
+// Of a case in which nothing was checked the transcript is a comment.
+func TestTranscript_NothingChecked(t *testing.T) {
+	cases, err := Parse("x.txt", "case X-01 A case\n    spec RFC 4861\n    wait 1s since nowhere\n    expect ns\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := playCase(context.Background(), cases[0], scriptedDriver{}, "current", Random)
+	var b strings.Builder
+	if err := r.WriteTranscript(&b, cases[0]); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse("x.txt", b.String(), "")
+	if r.Verdict != Inconclusive || err != nil || len(again) != 0 || !strings.Contains(b.String(), "#     wait 1s since nowhere\n") {
+		t.Errorf("%s: %d cases, %v:\n%s", r.Verdict, len(again), err, &b)
+	}
+}

@@ -169,7 +169,12 @@ func (r *conformRun) report(cmd *cobra.Command, results []conformance.Result, to
 }
 
 func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.Duration) error {
+	left := 0
 	for _, result := range results {
+		if interrupted(result) {
+			left++
+			continue
+		}
 		if passed := result.Verdict == conformance.Pass || result.Verdict == conformance.NotApplicable; passed && !r.verbose {
 			continue
 		}
@@ -177,6 +182,9 @@ func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.D
 			return err
 		}
 		fmt.Fprintln(w)
+	}
+	if left > 0 {
+		fmt.Fprintf(w, "interrupted: %d were not played\n", left)
 	}
 	_, err := fmt.Fprintf(w, "%s against %s in %v%s\n", conformance.CountOf(results), r.target, took.Round(10*time.Millisecond), whereOut(r.out))
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +37,11 @@ func writeOut(dir string, cases []*conformance.Case, results []conformance.Resul
 		return fmt.Errorf("--out: %w", err)
 	}
 	return nil
+}
+
+// interrupted reports whether a case had not begun when the run was to end.
+func interrupted(r conformance.Result) bool {
+	return r.Verdict == conformance.Inconclusive && len(r.Trace) == 0 && r.Observed == context.Canceled.Error()
 }
 
 // whereOut says where the report is.

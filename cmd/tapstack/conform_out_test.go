@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,5 +120,16 @@ func TestProgress_NoTerminal(t *testing.T) {
 	p.close()
 	if want := "stack: 1 of 6 done, 1 fail, after 30s\n"; plain.String() != want {
 		t.Errorf("%q, want %q", plain, want)
+	}
+}
+
+// What a run that was interrupted did not get to is told in one line.
+func TestConform_Interrupted(t *testing.T) {
+	cmd, out := newConformRun(), new(strings.Builder)
+	cmd.SetOut(out)
+	notPlayed := conformance.Result{Case: "DAD-09", Verdict: conformance.Inconclusive, Observed: context.Canceled.Error(), Deviating: -1}
+	err := (&conformRun{target: "core"}).report(cmd, []conformance.Result{notPlayed, notPlayed}, 0)
+	if want := "interrupted: 2 were not played\n2 inconclusive against core in 0s\n"; out.String() != want || exitCode(err) != 1 {
+		t.Errorf("exit code %d, %q", exitCode(err), out)
 	}
 }

@@ -93,7 +93,7 @@ func (p *progress) result(t *targetProgress, r conformance.Result, again bool) {
 	}
 	t.done[key] = r.Verdict
 	t.count[r.Verdict]++
-	if bad := r.Verdict == conformance.Fail || r.Verdict == conformance.Inconclusive; bad && p.screen != nil {
+	if bad := r.Verdict == conformance.Fail || r.Verdict == conformance.Inconclusive; bad && !interrupted(r) && p.screen != nil {
 		try := ""
 		if again {
 			try = fmt.Sprintf(" (try %d)", r.Tries)
