@@ -81,8 +81,12 @@ func (r Runner) play(ctx context.Context, jobs []job, results []Result, order []
 					r.Began(jobs[k].c, jobs[k].profile)
 					progress.Unlock()
 				}
-				results[k] = r.job(ctx, jobs[k])
-				results[k].Tries = try
+				result := r.job(ctx, jobs[k])
+				if try > 1 && ctx.Err() != nil && result.Verdict != Pass {
+					continue // the try before says more
+				}
+				result.Tries = try
+				results[k] = result
 				if r.Progress != nil {
 					progress.Lock()
 					r.Progress(results[k])
