@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -56,20 +58,33 @@ func visible(dom string) (ids []string) {
 	return ids
 }
 
-// twoTargets is a report of a host without a fault and of one with.
+// twoTargets is a report of a host without a fault and of one with. It is made
+// once; nobody changes it.
 func twoTargets(t *testing.T) Report {
 	t.Helper()
-	var cases []*Case
-	for _, pattern := range []string{"DAD-0*", "DAD-1*", "ND*", "RED-0*"} {
-		some, err := Select(scenarios(t), pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cases = append(cases, some...)
+	r, err := theTwoTargets()
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := Report{Cases: cases, Made: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), Software: "tapstack"}
-	for _, d := range []Driver{CoreDriver{}, mutantDriver{CoreDriver{}, mutantNamed(t, "twice as fast")}} {
-		results := Runner{Driver: d, Profiles: []string{"rfc4862", "current"}}.Run(t.Context(), cases)
+	return r
+}
+
+var theTwoTargets = sync.OnceValues(func() (r Report, err error) {
+	all, err := Scenarios()
+	if err != nil {
+		return r, err
+	}
+	for _, pattern := range []string{"DAD-0*", "DAD-1*", "RED-0*"} {
+		some, err := Select(all, pattern)
+		if err != nil {
+			return r, err
+		}
+		r.Cases = append(r.Cases, some...)
+	}
+	k := slices.IndexFunc(mutants, func(m mutant) bool { return m.name == "twice as fast" })
+	r.Made, r.Software = time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), "tapstack"
+	for _, d := range []Driver{CoreDriver{}, mutantDriver{CoreDriver{}, mutants[k]}} {
+		results := Runner{Driver: d, Profiles: []string{"rfc4862", "current"}}.Run(context.Background(), r.Cases)
 		if _, faulty := d.(mutantDriver); faulty {
 			for i := range results {
 				results[i].Target = "faulty"
@@ -77,19 +92,8 @@ func twoTargets(t *testing.T) Report {
 		}
 		r.Results = append(r.Results, results...)
 	}
-	return r
-}
-
-func mutantNamed(t *testing.T, name string) mutant {
-	t.Helper()
-	for _, m := range mutants {
-		if m.name == name {
-			return m
-		}
-	}
-	t.Fatalf("no mutant %q", name)
-	return mutant{}
-}
+	return r, nil
+})
 
 func writePage(t *testing.T, r Report) (file string) {
 	t.Helper()
