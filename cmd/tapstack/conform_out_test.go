@@ -60,6 +60,7 @@ func TestProgress_Block(t *testing.T) {
 	p, now := clocked(screen)
 	a := p.watch(conformance.Runner{Driver: fake{name: "stack"}}, 3)
 	b := p.watch(conformance.Runner{Driver: fake{name: "mine"}, Profiles: []string{"current"}}, 6)
+	p.watch(conformance.Runner{Driver: fake{name: "core"}}, 1)
 	a.Began(&conformance.Case{ID: "DAD-01"}, "current")
 	*now = now.Add(2 * time.Second)
 	a.Began(&conformance.Case{ID: "DAD-02"}, "current")
@@ -70,7 +71,8 @@ func TestProgress_Block(t *testing.T) {
 	want := `stack [------------------------] 0/6  
       running DAD-01 current for 3s
 mine  [########----------------] 2/6  1 pass, 1 not-applicable
-3s elapsed, about 15s left
+core  [------------------------] 0/2  
+3s elapsed, about 2s left, without those that have not begun
 `
 	if diff := cmp.Diff(want, p.block()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -87,6 +89,23 @@ mine  [########----------------] 2/6  1 pass, 1 not-applicable
 	if seen := render(screen.String()); seen != "fail           DAD-01   stack    current  T (try 1)\n" {
 		t.Errorf("what is left on the screen:\n%s", seen)
 	}
+}
+
+// When every case has been played, those that run are tried again, and how long
+// that takes nobody knows.
+func TestProgress_TryingAgain(t *testing.T) {
+	p, now := clocked(new(strings.Builder))
+	r := p.watch(conformance.Runner{Driver: fake{name: "stack"}, Profiles: []string{"current"}}, 1)
+	c := &conformance.Case{ID: "DAD-01"}
+	r.Began(c, "current")
+	r.Progress(conformance.Result{Case: "DAD-01", Profile: "current", Verdict: conformance.Fail, Tries: 1})
+	r.Began(c, "current")
+	*now = now.Add(4 * time.Second)
+	want := "stack [########################] 1/1  1 fail\n      trying again DAD-01 current for 4s\n4s elapsed\n"
+	if diff := cmp.Diff(want, p.block()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	p.close()
 }
 
 // render is what a terminal shows after all of s: lines go up and away.

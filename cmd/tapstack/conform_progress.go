@@ -42,6 +42,7 @@ type progress struct {
 type targetProgress struct {
 	name    string
 	total   int
+	began   time.Time                      // zero until its first case begins
 	done    map[string]conformance.Verdict // the last one, of those that are tried again
 	count   conformance.Count
 	running map[string]time.Time
@@ -76,6 +77,9 @@ func (p *progress) watch(r conformance.Runner, cases int) conformance.Runner {
 	r.Began = func(c *conformance.Case, profile string) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		if t.began.IsZero() {
+			t.began = p.now()
+		}
 		t.running[c.ID+" "+profile] = p.now()
 	}
 	r.Progress = func(result conformance.Result) { p.result(t, result, again) }
@@ -165,23 +169,41 @@ func (p *progress) draw() {
 
 func (p *progress) block() string {
 	b := new(strings.Builder)
-	width, done, total := 0, 0, 0
+	width := 0
 	for _, t := range p.targets {
 		width = max(width, len(t.name))
 	}
 	for _, t := range p.targets {
-		done, total = done+len(t.done), total+t.total
 		fmt.Fprintf(b, "%-*s %s %d/%d  %s\n", width, t.name, bar(len(t.done), t.total), len(t.done), t.total, t.count)
 		if name, since, ok := t.longest(); ok {
-			fmt.Fprintf(b, "%-*s running %s for %v\n", width, "", name, p.now().Sub(since).Round(time.Second))
+			doing := "running"
+			if len(t.done) == t.total {
+				doing = "trying again"
+			}
+			fmt.Fprintf(b, "%-*s %s %s for %v\n", width, "", doing, name, p.now().Sub(since).Round(time.Second))
 		}
 	}
-	fmt.Fprintf(b, "%v elapsed", p.elapsed())
-	if done > 0 && done < total {
-		left := time.Duration(float64(p.now().Sub(p.began)) * float64(total-done) / float64(done))
-		fmt.Fprintf(b, ", about %v left", left.Round(time.Second))
+	fmt.Fprintf(b, "%v elapsed%s\n", p.elapsed(), p.left())
+	return b.String()
+}
+
+// left is about how long it takes until the targets that have begun have
+// played every case once.
+func (p *progress) left() string {
+	var left time.Duration
+	waiting := ""
+	for _, t := range p.targets {
+		switch {
+		case t.began.IsZero():
+			waiting = ", without those that have not begun"
+		case len(t.done) > 0:
+			left += time.Duration(float64(p.now().Sub(t.began)) * float64(t.total-len(t.done)) / float64(len(t.done)))
+		}
 	}
-	return b.String() + "\n"
+	if left == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", about %v left%s", left.Round(time.Second), waiting)
 }
 
 // longest is the case that has been running for the longest time.
