@@ -140,11 +140,8 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 	if err := prepareOut(r.out); err != nil {
 		return err
 	}
-	began, shown := time.Now(), newProgress(cmd.ErrOrStderr())
-	results := shown.watch(conformance.Runner{
-		Driver: drivers[k], Profiles: r.profiles, Parallel: r.parallel, Longest: r.longest,
-	}, len(cases)).Run(cmd.Context(), cases)
-	shown.close()
+	began := time.Now()
+	results := r.play(cmd.Context(), cmd.ErrOrStderr(), drivers[k:k+1], cases)
 	if err := writeOut(r.out, cases, results); err != nil {
 		return err
 	}

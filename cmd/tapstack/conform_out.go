@@ -3,12 +3,30 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/tapstack/tapstack/conformance"
 )
+
+// play plays the cases against one host after the other, and shows on w how far
+// it is.
+func (r *conformRun) play(ctx context.Context, w io.Writer, drivers []conformance.Driver, cases []*conformance.Case) (results []conformance.Result) {
+	shown := newProgress(w)
+	defer shown.close()
+	var runners []conformance.Runner
+	for _, d := range drivers {
+		runners = append(runners, shown.watch(conformance.Runner{
+			Driver: d, Profiles: r.profiles, Parallel: r.parallel, Longest: r.longest,
+		}, len(cases)))
+	}
+	for _, runner := range runners {
+		results = append(results, runner.Run(ctx, cases)...)
+	}
+	return results
+}
 
 // prepareOut makes the directory of the report before hours are spent on what
 // is to be put there.
