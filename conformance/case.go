@@ -70,6 +70,7 @@ type step struct {
 	line  int    // in the file
 	text  string // as written: the line of the case, and what it stands for
 	own   string // what it stands for alone
+	words string // of it, those that say what it does: without condition and given
 	spec  string // the section that it is about, if it is not those of the case
 	only  []string
 	given bool // its failure says nothing about the host

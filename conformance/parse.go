@@ -345,7 +345,7 @@ func (r *caseReader) step(words []string, s step, depth int) error {
 	if do == nil {
 		return nil // it belongs to the step before
 	}
-	s.do, s.spec = do, r.spec
+	s.do, s.spec, s.words = do, r.spec, strings.Join(words, " ")
 	r.c.steps = append(r.c.steps, s)
 	return nil
 }

@@ -45,6 +45,7 @@ type seen struct {
 type deviation struct {
 	expected, observed string
 	index              int // in the trace, or -1
+	window             *Window
 }
 
 func (d *deviation) Error() string { return d.observed }
@@ -58,12 +59,16 @@ func (p *player) play() {
 			continue
 		}
 		p.step = s
+		p.result.played = append(p.result.played, playedStep{s, len(p.result.Trace)})
 		if err := p.do(s.do); err != nil {
 			p.conclude(s, err)
 			break
 		}
 	}
 	p.result.Took = p.t.Now()
+	if p.result.Verdict == Pass {
+		p.result.played = nil
+	}
 }
 
 // applies reports whether one of the words of a condition holds.
@@ -84,7 +89,7 @@ func (p *player) conclude(s step, err error) {
 	var d *deviation
 	switch {
 	case errors.As(err, &d):
-		r.Verdict, r.Expected, r.Observed, r.Deviating = Fail, d.expected, d.observed, d.index
+		r.Verdict, r.Expected, r.Observed, r.Deviating, r.Window = Fail, d.expected, d.observed, d.index, d.window
 		if s.given {
 			r.Verdict = Inconclusive
 		}
@@ -367,13 +372,13 @@ func (p *player) one(e *expect, open []pattern, lo, hi time.Duration) error {
 		i := slices.IndexFunc(open, func(q pattern) bool { return p.closer(q, f, &near) })
 		if i < 0 {
 			if k := slices.IndexFunc(e.without, func(q pattern) bool { return p.matches(q, f) }); k >= 0 {
-				return &deviation{"no " + e.without[k].String() + " before " + patterns(open, e.any), describe(f.Data), f.index}
+				return &deviation{"no " + e.without[k].String() + " before " + patterns(open, e.any), describe(f.Data), f.index, &Window{p.origin, hi}}
 			}
 			continue
 		}
 		if f.At < lo {
 			return &deviation{
-				fmt.Sprintf("%s, not before %s", open[i], p.time(lo)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index,
+				fmt.Sprintf("%s, not before %s", open[i], p.time(lo)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index, &Window{lo, hi},
 			}
 		}
 		p.cursor, p.origin, p.matched = max(p.cursor, k+1), f.At, f.Data
@@ -415,7 +420,7 @@ func (p *player) missing(e *expect, open []pattern, lo, hi time.Duration, near d
 	if hi < p.t.Now()-p.slack {
 		hi = p.t.Now()
 	}
-	d := &deviation{expected: fmt.Sprintf("%s by %s", patterns(open, e.any), p.time(hi)), observed: "no such frame", index: near.index}
+	d := &deviation{expected: fmt.Sprintf("%s by %s", patterns(open, e.any), p.time(hi)), observed: "no such frame", index: near.index, window: &Window{lo, hi}}
 	if lo > p.origin {
 		d.expected = fmt.Sprintf("%s between %s and %s", patterns(open, e.any), p.time(lo), p.time(hi))
 	}
@@ -459,9 +464,9 @@ func (p *player) quiet(q *quiet) error {
 		i := slices.IndexFunc(q.not, like)
 		switch {
 		case i >= 0:
-			return &deviation{fmt.Sprintf("no %s until %s", q.not[i], p.time(hi)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index}
+			return &deviation{fmt.Sprintf("no %s until %s", q.not[i], p.time(hi)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index, &Window{lo, hi}}
 		case len(q.not) == 0 && !slices.ContainsFunc(q.but, like):
-			return &deviation{fmt.Sprintf("nothing until %s", p.time(hi)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index}
+			return &deviation{fmt.Sprintf("nothing until %s", p.time(hi)), fmt.Sprintf("at %s: %s", p.time(f.At), describe(f.Data)), f.index, &Window{lo, hi}}
 		}
 	}
 	p.over(hi)
@@ -488,7 +493,7 @@ func (p *player) view(v view) error {
 			if v.no {
 				no = "no "
 			}
-			return &deviation{no + v.what + " " + strings.Join(v.words, " "), has, -1}
+			return &deviation{no + v.what + " " + strings.Join(v.words, " "), has, -1, nil}
 		}
 		if _, err := p.take(min(until, p.t.Now()+10*time.Millisecond)); err != nil {
 			return err

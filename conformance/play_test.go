@@ -285,3 +285,30 @@ func TestRunner_TriesAgainInRealTime(t *testing.T) {
 		}
 	}
 }
+
+// impatient is interrupted when it is tried for the second time.
+type impatient struct {
+	scriptedDriver
+	opened    *int
+	interrupt func()
+}
+
+func (d impatient) Open(s Setup) (Target, error) {
+	if *d.opened++; *d.opened == 2 {
+		d.interrupt()
+	}
+	return d.scriptedDriver.Open(s)
+}
+
+// What a case failed for is not forgotten because its next try was interrupted.
+func TestRunner_AnInterruptedTryDecidesNothing(t *testing.T) {
+	cases, err := Parse("x.txt", "case X-01 A case\n    spec RFC 4861\n    expect na within 100ms\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	d := impatient{scriptedDriver{frames: says(t, "1s ns"), slack: time.Millisecond}, new(int), cancel}
+	if r := (Runner{Driver: d}).Run(ctx, cases)[0]; r.Verdict != Fail || r.Tries != 1 || *d.opened != 2 {
+		t.Errorf("%s at try %d of %d: %s", r.Verdict, r.Tries, *d.opened, r.Observed)
+	}
+}

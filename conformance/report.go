@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Count is how many results have each verdict.
@@ -34,20 +33,28 @@ func (n Count) String() string {
 
 // Summary is the result in one line.
 func (r Result) Summary() string {
-	s := fmt.Sprintf("%-14s %-8s %-8s %s", r.Verdict, r.Case, r.Profile, r.Title)
+	s := fmt.Sprintf("%-14s %-8s %-8s %-8s %s", r.Verdict, r.Case, r.Target, r.Profile, r.Title)
 	if r.Verdict == NotApplicable {
 		s += " (" + r.Observed + ")"
 	}
 	return s
 }
 
-// WriteText writes what decided and all that happened before it, with the
-// frame that deviates marked.
+// WriteText writes what the case is about, what decided, and all that happened
+// before it, with the frame that deviates marked.
 func (r Result) WriteText(w io.Writer) error {
 	b := new(strings.Builder)
 	fmt.Fprintf(b, "%s\n", r.Summary())
+	section := r.Section
+	if section == "" {
+		section = strings.Join(r.Specs, "; ")
+	}
+	fmt.Fprintf(b, "  section   %s\n", section)
+	if len(r.Requirements) > 0 {
+		fmt.Fprintf(b, "  requires  %s\n", strings.Join(r.Requirements, ", "))
+	}
 	if r.Verdict != Pass && r.Verdict != NotApplicable {
-		fmt.Fprintf(b, "  section   %s\n  step      %s:%d: %s\n", r.Section, r.File, r.Line, r.Step)
+		fmt.Fprintf(b, "  step      %s:%d: %s\n", r.File, r.Line, r.Step)
 		if r.Expected != "" {
 			fmt.Fprintf(b, "  expected  %s\n", r.Expected)
 		}
@@ -61,12 +68,8 @@ func (r Result) WriteText(w io.Writer) error {
 var arrows = map[What]string{Sent: "<", Received: ">", Ordered: "$", Noted: "#"}
 
 func (r Result) writeTrace(b *strings.Builder) {
-	for i, ev := range r.Trace {
-		mark := " "
-		if i == r.Deviating {
-			mark = "!"
-		}
-		fmt.Fprintf(b, "%s %10v %s %s\n", mark, ev.At.Round(time.Millisecond), arrows[ev.What], ev.Text)
+	for i := range r.Trace {
+		fmt.Fprintln(b, r.traceLine(i))
 	}
 }
 

@@ -46,11 +46,29 @@ type Result struct {
 	// Deviating is the index in Trace of the frame that should not have been,
 	// or came closest to what should; -1 if there is none.
 	Deviating int `json:"deviating"`
+	// Window is when what was expected should have come, or when nothing
+	// should have; nil if the matter was none of time.
+	Window *Window `json:"window,omitempty"`
 
 	// Trace is what happened, in order of time.
 	Trace []Event `json:"trace,omitempty"`
 	// Took is how long the case took by the target's clock.
 	Took time.Duration `json:"took_ns"`
+
+	// played are the steps up to the one that decided, unless the case passed.
+	played []playedStep
+}
+
+// Window is a time by the target's clock.
+type Window struct {
+	From  time.Duration `json:"from_ns"`
+	Until time.Duration `json:"until_ns"`
+}
+
+// playedStep is a step, and how much of the trace there was before it.
+type playedStep struct {
+	step
+	from int
 }
 
 // Event is one thing that happened.

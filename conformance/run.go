@@ -21,6 +21,9 @@ type Runner struct {
 	// Progress, if not nil, is told of every result, one at a time; of those
 	// that are tried again, each time.
 	Progress func(Result)
+	// Began, if not nil, is told of every case that begins, never while
+	// Progress is.
+	Began func(c *Case, profile string)
 }
 
 // job is one case by one profile.
@@ -73,8 +76,17 @@ func (r Runner) play(ctx context.Context, jobs []job, results []Result, order []
 	for range min(r.parallel(), len(order)) {
 		wg.Go(func() {
 			for k := range next {
-				results[k] = r.job(ctx, jobs[k])
-				results[k].Tries = try
+				if r.Began != nil {
+					progress.Lock()
+					r.Began(jobs[k].c, jobs[k].profile)
+					progress.Unlock()
+				}
+				result := r.job(ctx, jobs[k])
+				if try > 1 && ctx.Err() != nil && result.Verdict != Pass {
+					continue // the try before says more
+				}
+				result.Tries = try
+				results[k] = result
 				if r.Progress != nil {
 					progress.Lock()
 					r.Progress(results[k])

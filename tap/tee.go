@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tapstack/tapstack/internal/pcapng"
 	"github.com/tapstack/tapstack/stack"
 )
 
@@ -28,19 +29,20 @@ func Tee(link stack.Link, w io.Writer) stack.Link {
 	if n, ok := link.(interface{ Name() string }); ok {
 		name = n.Name()
 	}
-	return &tee{Link: link, pcapng: newPcapngWriter(w, name, link.LinkAddr())}
+	return &tee{Link: link, pcapng: pcapng.NewWriter(w, name, link.LinkAddr())}
 }
 
 type tee struct {
 	stack.Link
 	mu     sync.Mutex // guards pcapng and the order of time in it
-	pcapng *pcapngWriter
+	pcapng *pcapng.Writer
+	frame  []byte // room for one
 }
 
 func (t *tee) Read(frames []stack.Frame) (int, error) {
 	n, err := t.Link.Read(frames)
 	for i := range frames[:n] {
-		t.record(&frames[i], frames[i].Len, pcapngInbound)
+		t.record(&frames[i], frames[i].Len, pcapng.Inbound)
 	}
 	return n, err
 }
@@ -51,7 +53,7 @@ func (t *tee) Write(frames []stack.Frame) (int, error) {
 		for _, p := range frames[i].Data {
 			length += len(p)
 		}
-		t.record(&frames[i], length, pcapngOutbound)
+		t.record(&frames[i], length, pcapng.Outbound)
 	}
 	return t.Link.Write(frames)
 }
@@ -60,16 +62,23 @@ func (t *tee) Close() error {
 	err := t.Link.Close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pcapng.err != nil {
-		err = errors.Join(err, fmt.Errorf("record the link's frames: %w", t.pcapng.err))
+	if failed := t.pcapng.Err(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("record the link's frames: %w", failed))
 	}
 	return err
 }
 
-func (t *tee) record(f *stack.Frame, length int, flags byte) {
+func (t *tee) record(f *stack.Frame, length int, d pcapng.Direction) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.pcapng.packet(time.Now(), flags, f.Data, length, f.Offload)
+	t.frame = t.frame[:0]
+	for _, b := range f.Data {
+		b = b[:min(len(b), length)]
+		length -= len(b)
+		t.frame = append(t.frame, b...)
+	}
+	completeChecksum(t.frame, f.Offload)
+	t.pcapng.Packet(time.Now(), d, t.frame)
 }
 
 // completeChecksum does what o says is left to do. The field holds the sum of

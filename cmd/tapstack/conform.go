@@ -39,6 +39,7 @@ type conformRun struct {
 	parallel int
 	longest  time.Duration
 	verbose  bool
+	out      string
 }
 
 func newConformRun() *cobra.Command {
@@ -57,7 +58,8 @@ matter of a case.`,
   tapstack conform run --target stack --case 'NUD-*' --profile rfc4862
   tapstack conform run --case dad -j
   sudo tapstack conform run --target linux,tap
-  sudo tapstack conform run --target exec --exec ./myhost`,
+  sudo tapstack conform run --target exec --exec ./myhost
+  tapstack conform run --out report      # report/index.html is for a browser`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
@@ -69,6 +71,7 @@ matter of a case.`,
 	f.StringSliceVar(&r.profiles, "profile", nil, "this `PROFILE` alone: "+strings.Join(conformance.ProfileNames, ", ")+" (repeatable)")
 	f.IntVar(&r.parallel, "parallel", 0, "play `N` cases at once (default: what the target can take)")
 	f.DurationVar(&r.longest, "longest", 90*time.Second, "in real time, leave out the cases that take more than `D`")
+	f.StringVar(&r.out, "out", "", "write a report into the directory `DIR`: index.html, junit.xml, results.json, and the frames and a transcript of each case that did not pass")
 	f.BoolVarP(&r.verbose, "verbose", "v", false, "show every case, with all frames")
 	addJSONFlag(cmd)
 	complete := func(name string, values []string) {
@@ -135,21 +138,13 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 			}
 		}
 	}
-	began, done := time.Now(), 0
-	screen := terminal(cmd.ErrOrStderr())
-	var results []conformance.Result
-	for _, d := range drivers {
-		results = append(results, conformance.Runner{
-			Driver: d, Profiles: r.profiles, Parallel: r.parallel, Longest: r.longest,
-			Progress: func(result conformance.Result) {
-				if done++; screen != nil {
-					fmt.Fprintf(screen, "\r\x1b[K%d done: %s %s", done, result.Case, result.Verdict)
-				}
-			},
-		}.Run(cmd.Context(), cases)...)
+	if err := prepareOut(r.out); err != nil {
+		return err
 	}
-	if screen != nil {
-		fmt.Fprint(screen, "\r\x1b[K")
+	began := time.Now()
+	results := r.play(cmd.Context(), cmd.ErrOrStderr(), drivers, cases)
+	if err := writeOut(r.out, cases, results); err != nil {
+		return err
 	}
 	return r.report(cmd, results, time.Since(began))
 }
@@ -172,7 +167,12 @@ func (r *conformRun) report(cmd *cobra.Command, results []conformance.Result, to
 }
 
 func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.Duration) error {
+	left := 0
 	for _, result := range results {
+		if interrupted(result) {
+			left++
+			continue
+		}
 		if passed := result.Verdict == conformance.Pass || result.Verdict == conformance.NotApplicable; passed && !r.verbose {
 			continue
 		}
@@ -181,7 +181,10 @@ func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.D
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), strings.Join(r.judged, ", "), took.Round(10*time.Millisecond))
+	if left > 0 {
+		fmt.Fprintf(w, "interrupted: %d were not played\n", left)
+	}
+	_, err := fmt.Fprintf(w, "%s against %s in %v%s\n", conformance.CountOf(results), strings.Join(r.judged, ", "), took.Round(10*time.Millisecond), whereOut(r.out))
 	return err
 }
 

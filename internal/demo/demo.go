@@ -3,7 +3,7 @@
 // another host has. It shows what goes over the wire and that the failure
 // leaves nothing behind.
 //
-//	err := demo.Memory(ctx, os.Stdout)
+//	err := demo.Memory(ctx, os.Stdout, nil)
 package demo
 
 import (
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tapstack/tapstack/dad"
+	"github.com/tapstack/tapstack/internal/diagram"
 	"github.com/tapstack/tapstack/nd"
 	"github.com/tapstack/tapstack/stack"
 	"github.com/tapstack/tapstack/tap"
@@ -36,8 +37,9 @@ var (
 const settle = 1050 * time.Millisecond
 
 // Memory tells the story with two hosts on a link in memory. It needs no
-// privileges and takes about five seconds.
-func Memory(ctx context.Context, w io.Writer) (err error) {
+// privileges and takes about five seconds. What goes over the wire is drawn to
+// drawing as an SVG, unless it is nil.
+func Memory(ctx context.Context, w, drawing io.Writer) (err error) {
 	s := &story{w: w, host: "bob", other: "alice", otherLinkAddr: alice}
 	s.say(`Two hosts, alice (%s) and bob (%s), share one Ethernet
 link, which is in the memory of this process.`, alice, bob)
@@ -59,7 +61,10 @@ link, which is in the memory of this process.`, alice, bob)
 	if err := owner.WaitAddress(ctx, taken.Addr()); err != nil {
 		return err
 	}
-	return s.tell(ctx)
+	if err := s.tell(ctx); err != nil {
+		return err
+	}
+	return s.draw(drawing)
 }
 
 // attach makes a host with one interface, whose link-local address is the same
@@ -90,6 +95,8 @@ type story struct {
 	iface         *stack.Interface // the host's
 	wire          wire
 	steps         int
+	began         time.Time     // of the first address that the host adds
+	rows          []diagram.Row // of the drawing
 }
 
 // tell goes on from where the other host has its address.
@@ -109,6 +116,7 @@ Duplicate Address Detection (DAD). For a second it waits for an answer.`)
 		return fmt.Errorf("%v should have been unique: %w", unique, err)
 	}
 	s.say("No answer came: the address is assigned.")
+	s.note(false, "no answer came: the address is assigned")
 	s.state("Now %s has it, and with it two routes and a group", s.host)
 	if err := sleep(ctx, settle); err != nil {
 		return err
@@ -122,6 +130,7 @@ Duplicate Address Detection (DAD). For a second it waits for an answer.`)
 		return fmt.Errorf("%v should have been a duplicate, but: %v", taken, err)
 	}
 	s.say("There was an answer. The address is not added, and the error says whose it is:\n\n  %v", err)
+	s.note(true, "%v", err)
 	s.state("Nothing of it is left: %s has what it had before", s.host)
 
 	after := s.snapshot()
@@ -149,8 +158,14 @@ func (s *story) awaitLinkLocal(ctx context.Context) error {
 func (s *story) add(ctx context.Context, p netip.Prefix) error {
 	from := s.wire.length()
 	start := time.Now()
+	if s.began.IsZero() {
+		s.began = start
+	}
+	s.note(false, "add %s", p)
 	err := s.iface.AddAddress(ctx, stack.AddressConfig{Prefix: p, OnLink: p.Masked()})
-	s.say("On the wire (reports are sent twice; the repeats are not shown):\n\n%s", s.wire.timeline(from, start, p.Addr()))
+	frames := s.wire.about(from, p.Addr())
+	s.say("On the wire (reports are sent twice; the repeats are not shown):\n\n%s", timeline(frames, start))
+	s.arrows(frames)
 	return err
 }
 

@@ -2,7 +2,9 @@ package demo
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,9 +16,9 @@ import (
 // The story as a reader sees it, but for times and nonces.
 func TestMemory(t *testing.T) {
 	t.Parallel()
-	var b strings.Builder
+	var b, drawing strings.Builder
 	start := time.Now()
-	if err := Memory(t.Context(), &b); err != nil {
+	if err := Memory(t.Context(), &b, &drawing); err != nil {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
 	if took := time.Since(start); took > 10*time.Second {
@@ -25,6 +27,32 @@ func TestMemory(t *testing.T) {
 	if diff := cmp.Diff(memoryStory, sameInEveryRun(b.String())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	// The drawing that the documents show says what it said now.
+	shown, err := os.ReadFile("../../docs/demo.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(textsOf(t, string(shown)), textsOf(t, drawing.String())); diff != "" {
+		t.Errorf("run \"tapstack demo --svg docs/demo.svg\" (-docs/demo.svg +drawn):\n%s", diff)
+	}
+}
+
+// textsOf are the texts of a drawing, but for times and nonces.
+func textsOf(t *testing.T, svg string) (texts []string) {
+	t.Helper()
+	var text struct {
+		Groups []struct {
+			Class string   `xml:"class,attr"`
+			Texts []string `xml:"text"`
+		} `xml:"g"`
+	}
+	if err := xml.Unmarshal([]byte(svg), &text); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range text.Groups {
+		texts = append(texts, g.Class+": "+sameInEveryRun(strings.Join(g.Texts[1:], " | ")))
+	}
+	return texts
 }
 
 func sameInEveryRun(s string) string {
@@ -36,7 +64,7 @@ func TestMemory_Interrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := Memory(ctx, new(strings.Builder)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := Memory(ctx, new(strings.Builder), nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Memory: %v", err)
 	}
 }

@@ -16,8 +16,9 @@ const tapName = "tapstack-demo"
 
 // TAP tells the story with this process as one host and the Linux kernel as
 // the other, on a TAP that is there only as long. It needs root, or
-// CAP_NET_ADMIN, and iproute2.
-func TAP(ctx context.Context, w io.Writer) (err error) {
+// CAP_NET_ADMIN, and iproute2. What goes over the wire is drawn to drawing as
+// an SVG, unless it is nil.
+func TAP(ctx context.Context, w, drawing io.Writer) (err error) {
 	s := &story{w: w, host: "tapstack", other: "the kernel", otherLinkAddr: alice}
 	dev, err := tap.Open(tap.Config{Name: tapName, LinkAddr: bob})
 	if err != nil {
@@ -40,7 +41,10 @@ process (%s), share one Ethernet link, the TAP %s:`, alice, bob, tapName)
 	if err := s.command(ctx, "ip", "-6", "addr", "add", taken.String(), "dev", tapName, "nodad"); err != nil {
 		return err
 	}
-	return s.tell(ctx)
+	if err := s.tell(ctx); err != nil {
+		return err
+	}
+	return s.draw(drawing)
 }
 
 // command runs a command that configures the kernel, and shows it.

@@ -17,7 +17,7 @@ const inside = "TAPSTACK_TEST_DEMO"
 
 func TestTAP(t *testing.T) {
 	if os.Getenv(inside) != "" {
-		if err := TAP(t.Context(), os.Stdout); err != nil {
+		if err := TAP(t.Context(), os.Stdout, nil); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -74,14 +74,20 @@ func (w *wire) length() int {
 	return len(w.frames)
 }
 
-// timeline shows the frames that are about the address a, from frame number
+// shown is a frame as it is told of.
+type shown struct {
+	at            time.Time
+	by            string
+	ends, message string
+}
+
+// about returns the frames that are about the address a, from frame number
 // from on, without repeats.
-func (w *wire) timeline(from int, start time.Time, a netip.Addr) string {
+func (w *wire) about(from int, a netip.Addr) (frames []shown) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	address, group := a.String(), nd.SolicitedNode(a).String()
 	seen := make(map[string]bool)
-	var lines []string
 	for _, f := range w.frames[from:] {
 		text := strings.SplitN(f.text, "  ", 2)
 		about := strings.Contains(f.text, address) || strings.Contains(f.text, group)
@@ -90,24 +96,35 @@ func (w *wire) timeline(from int, start time.Time, a netip.Addr) string {
 		}
 		seen[f.by+f.text] = true
 		ends, message, _ := strings.Cut(text[1], "  ")
+		frames = append(frames, shown{f.at, f.by, ends, message})
+	}
+	return frames
+}
+
+// timeline tells frames line by line.
+func timeline(frames []shown, start time.Time) string {
+	var lines []string
+	for _, f := range frames {
+		_, means := meaning(f.message)
 		lines = append(lines,
-			fmt.Sprintf("  %5.3fs  %-8s  %s", f.at.Sub(start).Seconds(), f.by, message),
-			fmt.Sprintf("%20s%s  %s", "", ends, meaning(message)))
+			fmt.Sprintf("  %5.3fs  %-8s  %s", f.at.Sub(start).Seconds(), f.by, f.message),
+			fmt.Sprintf("%20s%s  %s", "", f.ends, means))
 	}
 	return strings.Join(lines, "\n")
 }
 
-// meaning is what a message says in plain words.
-func meaning(message string) string {
-	for _, m := range []struct{ begins, means string }{
-		{"MLDv2 report: join", `"I listen to this address's group from now on."`},
-		{"MLDv2 report: leave", `"I do not listen to it any more."`},
-		{"neighbor solicitation", `"Has anybody this address?"`},
-		{"neighbor advertisement", `"Yes, I have."`},
+// meaning is what a message is called in short, and what it says in plain
+// words.
+func meaning(message string) (short, means string) {
+	for _, m := range []struct{ begins, short, means string }{
+		{"MLDv2 report: join", "MLD report", `"I listen to this address's group from now on."`},
+		{"MLDv2 report: leave", "MLD report", `"I do not listen to it any more."`},
+		{"neighbor solicitation", "NS", `"Has anybody this address?"`},
+		{"neighbor advertisement", "NA", `"Yes, I have."`},
 	} {
 		if strings.HasPrefix(message, m.begins) {
-			return m.means
+			return m.short, m.means
 		}
 	}
-	return ""
+	return "", ""
 }
