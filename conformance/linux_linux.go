@@ -23,7 +23,7 @@ func (LinuxDriver) Name() string { return "linux" }
 // Can implements Driver.
 func (LinuxDriver) Can() []Capability {
 	return []Capability{
-		CanUpDown, CanAddress, CanOptimist, CanGroup, CanRoute, CanNeighbor, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
+		CanUpDown, CanAddress, CanOptimist, CanGroup, CanRoute, CanNeighbor, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes, CanMLDv2,
 		CanICMP, CanFragment, CanPathMTU, CanTCP,
 	}
 }

@@ -20,7 +20,8 @@
 //   first time; autoconfiguration is on.
 // - There is no IPv4 address.
 // - "up" and "down" are netif_set_up and netif_set_down. The link itself is
-//   always up. While the interface is down, its driver throws frames away.
+//   always up. While the interface is down, its driver sends nothing and throws
+//   away what comes in.
 // - "join" and "leave" are mld6_joingroup_netif and mld6_leavegroup_netif,
 //   which is what a socket of lwIP does.
 // - "mtu" sets what a driver sets when it starts.
@@ -85,8 +86,9 @@ static void fatal(const char *what) {
 // transmit is lwIP's driver: it writes a frame.
 static err_t transmit(struct netif *netif, struct pbuf *p) {
     static u8_t frame[MAX_FRAME];  // under the lock of the stack
+    if (!netif_is_up(netif))
+        return ERR_IF;
     u16_t n = pbuf_copy_partial(p, frame, p->tot_len, 0);
-    (void)netif;
     return write(tap, frame, n) == n ? ERR_OK : ERR_IF;
 }
 
@@ -223,7 +225,7 @@ static void setup(void) {
     netif_add_noaddr(&interface, NULL, start, tcpip_input);
     netif_set_default(&interface);
     netif_create_ip6_linklocal_address(&interface, 1);
-    netif_set_ip6_autoconfig_enabled(&interface, 1);
+    interface.ip6_autoconfig_enabled = 1;
     UNLOCK_TCPIP_CORE();
     say("ok");
 }

@@ -44,7 +44,7 @@ func (*host) Hello() hostline.Hello {
 		Can: []conformance.Capability{
 			conformance.CanUpDown, conformance.CanAddress, conformance.CanGroup, conformance.CanRoute, conformance.CanNeighbor,
 			conformance.CanLinkAddr, conformance.CanMTU, conformance.CanEcho, conformance.CanSend, conformance.CanICMP,
-			conformance.CanFragment, conformance.CanPathMTU, conformance.CanTCP, conformance.CanView, conformance.CanForget,
+			conformance.CanFragment, conformance.CanPathMTU, conformance.CanTCP, conformance.CanView, conformance.CanForget, conformance.CanMLDv2,
 		},
 		Profiles: []string{"rfc4862"},
 	}
