@@ -175,6 +175,7 @@ static u32_t number(const char *name, u32_t otherwise) {
 static const char *const knobs[] = {
     "knob.dad_transmits=1",  "knob.retrans_timer=1s", "knob.iid=eui64",     "knob.temp_addresses=off",
     "knob.enhanced_dad=off", "knob.mld_version=1",    "knob.loopback=none", "knob.redirects=on",
+    "knob.router_type=A",
 };
 
 // has_knobs reports whether the wishes of a setup can be fulfilled. If not, it

@@ -99,6 +99,7 @@ func (c *config) set(k conformance.Setting) error {
 		c.ipv6.NDPConfigs.AutoGenTempGlobalAddresses = true
 		return nil
 	case "iid=stable":
+		c.ipv6.NDPConfigs.AutoGenAddressConflictRetries = 3 // IDGEN_RETRIES
 		secret := make([]byte, 16)
 		c.ipv6.OpaqueIIDOpts = ipv6.OpaqueInterfaceIdentifierOptions{
 			NICNameFromID: func(tcpip.NICID, string) string { return "tap0" }, SecretKey: secret,
@@ -239,7 +240,7 @@ func (h *host) Do(c conformance.Command) error {
 	case "neighbor-del":
 		return failure(h.stack.RemoveNeighbor(nic, ipv6.ProtocolNumber, addr))
 	case "flush":
-		return failure(h.stack.ClearNeighbors(nic, ipv6.ProtocolNumber))
+		return h.flush()
 	case "mac":
 		return failure(h.stack.SetNICAddress(nic, tcpip.LinkAddress(c.LinkAddr[:])))
 	case "mtu":
@@ -268,6 +269,17 @@ func (h *host) add(c conformance.Command) error {
 	}, stack.AddressProperties{Disp: h.tables.watch(a)})
 	if err == nil && !a.IsLinkLocalUnicast() && c.Prefix.Bits() < 128 {
 		h.routes.add(a, c.Prefix.Masked(), netip.Addr{}, byHand)
+	}
+	return failure(err)
+}
+
+// flush forgets the neighbors, but those that were entered by hand.
+func (h *host) flush() error {
+	neighbors, err := h.stack.Neighbors(nic, ipv6.ProtocolNumber)
+	for _, n := range neighbors {
+		if n.State != stack.Static && err == nil {
+			err = h.stack.RemoveNeighbor(nic, ipv6.ProtocolNumber, n.Addr)
+		}
 	}
 	return failure(err)
 }

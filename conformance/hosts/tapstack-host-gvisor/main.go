@@ -12,7 +12,8 @@
 //     discovered, addresses generated), DefaultDADConfigurations (one probe) and
 //     MLD, which is off unless it is asked for; the link-local address is
 //     generated. The interface identifier is that of the Ethernet address and
-//     there are no temporary addresses, unless a case says otherwise.
+//     there are no temporary addresses, unless a case says otherwise; opaque
+//     identifiers (RFC 7217) come with the three retries that this RFC has.
 //   - Neighbor Unreachability Detection has DefaultNUDConfigurations.
 //   - TCP, UDP and ICMPv6 have their defaults; there is no IPv4. What the host
 //     sends to itself stays inside (HandleLocal).

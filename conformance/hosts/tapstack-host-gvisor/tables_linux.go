@@ -104,6 +104,9 @@ func (h *host) View() (conformance.View, error) {
 	}
 	neighbors, err := h.stack.Neighbors(nic, ipv6.ProtocolNumber)
 	for _, n := range neighbors {
+		if n.State == stack.Unreachable { // which is what gVisor keeps of one that is gone
+			continue
+		}
 		e := conformance.Entry{State: strings.ToLower(n.State.String())}
 		copy(e.LinkAddr[:], n.LinkAddr)
 		v.Neighbors[addr(n.Addr)] = e
