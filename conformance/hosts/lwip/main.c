@@ -253,9 +253,11 @@ static void add(void) {
         return;
     }
     err_t err = netif_add_ip6_address(&interface, &a, &i);
-    if (err == ERR_OK && (value("valid") != NULL || value("preferred") != NULL)) {
-        netif_ip6_addr_set_valid_life(&interface, i, number("valid", IP6_ADDR_LIFE_INFINITE));
-        netif_ip6_addr_set_pref_life(&interface, i, number("preferred", IP6_ADDR_LIFE_INFINITE));
+    if (err == ERR_OK) {  // else they are those of the address that was here before
+        bool lives = value("valid") != NULL || value("preferred") != NULL;
+        u32_t otherwise = lives ? IP6_ADDR_LIFE_INFINITE : IP6_ADDR_LIFE_STATIC;
+        netif_ip6_addr_set_valid_life(&interface, i, number("valid", otherwise));
+        netif_ip6_addr_set_pref_life(&interface, i, number("preferred", otherwise));
     }
     if (err == ERR_OK && has("no-dad"))
         netif_ip6_addr_set_state(&interface, i, IP6_ADDR_PREFERRED);
