@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"internal/services":  {"stack"},
 	"internal/state":     {"nd"},
 	"internal/netnstest": {},
-	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
+	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/control", "internal/decode"},
 	// The hosts that others can be written after, and what they share.
 	"conformance/hostline":  {"nd", "conformance"},
 	"conformance/hosts/...": {"nd", "conformance", "conformance/hostline"},

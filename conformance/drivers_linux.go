@@ -1,4 +1,4 @@
 package conformance
 
 // Drivers are the kinds of host that there are.
-func Drivers() []Driver { return []Driver{CoreDriver{}, StackDriver{}, LinuxDriver{}} }
+func Drivers() []Driver { return []Driver{CoreDriver{}, StackDriver{}, LinuxDriver{}, TapDriver{}} }

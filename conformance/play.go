@@ -219,7 +219,8 @@ func (p *player) order(o order) error {
 	}
 	p.note(Ordered, cmd.String(), nil)
 	if err := p.t.Do(cmd); err != nil {
-		if errors.Is(err, ErrNotApplicable) {
+		var failed *HostError
+		if errors.Is(err, ErrNotApplicable) || errors.As(err, &failed) {
 			return err
 		}
 		p.note(Noted, fmt.Sprintf("%s: %v", cmd, err), nil)
@@ -518,7 +519,7 @@ func playCase(ctx context.Context, c *Case, d Driver, profile string, chance Cha
 			return unable("the target cannot do %s", n)
 		}
 	}
-	t, err := d.Open(Setup{Profile: profile, Knobs: c.Knobs, LinkAddr: HostLinkAddr, Chance: chance})
+	t, err := d.Open(Setup{Profile: profile, Knobs: c.Knobs, LinkAddr: HostLinkAddr, Chance: chance, Context: ctx})
 	if errors.Is(err, ErrNotApplicable) {
 		return unable("%v", err)
 	}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -35,6 +36,9 @@ type Setup struct {
 	Knobs    []Setting
 	LinkAddr nd.LinkAddr // the wish; Target.LinkAddr is what became of it
 	Chance   Chance
+	// Context ends what Open, and then the target, waits for; nil: nothing
+	// does.
+	Context context.Context
 }
 
 // Chance says how a host is to draw its random numbers, if that is in the

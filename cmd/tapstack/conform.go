@@ -32,7 +32,7 @@ the format of the scenarios.`,
 
 // conformRun is one `conform run`.
 type conformRun struct {
-	target   string
+	targets
 	cases    []string
 	profiles []string
 	parallel int
@@ -59,7 +59,9 @@ matter of a case.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.target, "target", "core", "the `HOST`: "+strings.Join(targetNames(), ", "))
+	f.StringSliceVar(&r.names, "target", []string{"core"}, "the `HOST`, or several, one after the other: "+strings.Join(targetNames(), ", "))
+	f.StringVar(&r.exec, "exec", "", "the program of the target exec, a `COMMAND` for sh that speaks the line protocol of docs/conformance.md")
+	f.StringVar(&r.link, "link", "tap", "what the program finds in its namespace, a `LINK`: tap, to attach to, or veth, for a kernel")
 	f.StringSliceVar(&r.cases, "case", nil, "the cases or groups that match `GLOB` alone (repeatable)")
 	f.StringSliceVar(&r.profiles, "profile", nil, "this `PROFILE` alone: "+strings.Join(conformance.ProfileNames, ", ")+" (repeatable)")
 	f.IntVar(&r.parallel, "parallel", 0, "play `N` cases at once (default: what the target can take)")
@@ -70,16 +72,10 @@ matter of a case.`,
 		cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
 	complete("target", targetNames())
+	complete("link", []string{"tap", "veth"})
 	complete("profile", conformance.ProfileNames)
 	cmd.RegisterFlagCompletionFunc("case", completeCases)
 	return cmd
-}
-
-func targetNames() (names []string) {
-	for _, d := range conformance.Drivers() {
-		names = append(names, d.Name())
-	}
-	return names
 }
 
 func completeCases(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -121,29 +117,33 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	drivers := conformance.Drivers()
-	k := slices.Index(targetNames(), r.target)
-	if k < 0 {
-		return usagef("--target %q is none of %s", r.target, strings.Join(targetNames(), ", "))
-	}
-	for _, p := range r.profiles {
-		if !slices.Contains(drivers[k].Profiles(), p) {
-			return usagef("--profile %q: the target %s has %s", p, r.target, strings.Join(drivers[k].Profiles(), ", "))
-		}
-	}
 	if r.parallel < 0 {
 		return usagef("--parallel %d is no number of cases", r.parallel)
 	}
+	drivers, err := r.drivers(cmd.Context())
+	if err != nil {
+		return err
+	}
+	for _, d := range drivers {
+		for _, p := range r.profiles {
+			if !slices.Contains(d.Profiles(), p) {
+				return usagef("--profile %q: the target %s has %s", p, d.Name(), strings.Join(d.Profiles(), ", "))
+			}
+		}
+	}
 	began, done := time.Now(), 0
 	screen := terminal(cmd.ErrOrStderr())
-	results := conformance.Runner{
-		Driver: drivers[k], Profiles: r.profiles, Parallel: r.parallel, Longest: r.longest,
-		Progress: func(result conformance.Result) {
-			if done++; screen != nil {
-				fmt.Fprintf(screen, "\r\x1b[K%d done: %s %s", done, result.Case, result.Verdict)
-			}
-		},
-	}.Run(cmd.Context(), cases)
+	var results []conformance.Result
+	for _, d := range drivers {
+		results = append(results, conformance.Runner{
+			Driver: d, Profiles: r.profiles, Parallel: r.parallel, Longest: r.longest,
+			Progress: func(result conformance.Result) {
+				if done++; screen != nil {
+					fmt.Fprintf(screen, "\r\x1b[K%d done: %s %s", done, result.Case, result.Verdict)
+				}
+			},
+		}.Run(cmd.Context(), cases)...)
+	}
 	if screen != nil {
 		fmt.Fprint(screen, "\r\x1b[K")
 	}
@@ -177,7 +177,7 @@ func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.D
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), r.target, took.Round(10*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), strings.Join(r.names, ", "), took.Round(10*time.Millisecond))
 	return err
 }
 

@@ -29,7 +29,7 @@ func TestConform_FailureIsInTheExitCode(t *testing.T) {
 		cmd := newConformRun()
 		var out strings.Builder
 		cmd.SetOut(&out)
-		err := (&conformRun{target: "core"}).report(cmd, []conformance.Result{{Case: "DAD-09", Verdict: verdict, Deviating: -1}}, 0)
+		err := (&conformRun{targets: targets{names: []string{"core"}}}).report(cmd, []conformance.Result{{Case: "DAD-09", Verdict: verdict, Deviating: -1}}, 0)
 		code := 0
 		if err != nil {
 			code = exitCode(err)

@@ -32,7 +32,7 @@ type runFlags struct {
 	addrs, routes, knobs, services, forwards []string
 	labels                                   []string
 	fd, mtu, dadTransmits                    int
-	up, keepGoing, noRA, verbose             bool
+	up, down, keepGoing, noRA, verbose       bool
 }
 
 func newRun() *cobra.Command { return newRunCommand(new(runFlags)) }
@@ -95,6 +95,7 @@ A file for --config has one flag a line, without its dashes: "addr 2001:db8::5/6
 	flags.StringVar(&f.offload, "offload", "on", "let TCP segments of up to 64 KiB cross the TAP: `on|off`")
 	flags.StringVar(&f.config, "config", "", "read flags from `FILE`")
 	flags.BoolVar(&f.up, "up", true, "bring the kernel's side of the TAP up")
+	flags.BoolVar(&f.down, "down", false, "be silent until \"tapstack link set NAME up\"")
 	flags.BoolVar(&f.keepGoing, "keep-going", false, "go on if an address of --addr is a duplicate")
 	flags.BoolVar(&f.noRA, "no-ra", false, "solicit no routers and ignore their advertisements")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
@@ -191,7 +192,7 @@ func (f *runFlags) parse(cmd *cobra.Command) (s *settings, err error) {
 	if s.iface.Policy, err = f.policy(); err != nil {
 		return nil, err
 	}
-	s.iface.NoRouters = f.noRA
+	s.iface.NoRouters, s.iface.Down = f.noRA, f.down
 	if s.iface.Profile, err = f.chosenProfile(cmd); err != nil {
 		return nil, err
 	}

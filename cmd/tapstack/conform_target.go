@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/tapstack/tapstack/conformance"
+)
+
+// targets are the hosts that `conform run` is to judge, as they are typed.
+type targets struct {
+	names []string
+	exec  string
+	link  string
+}
+
+func targetNames() (names []string) {
+	for _, d := range conformance.Drivers() {
+		names = append(names, d.Name())
+	}
+	return append(names, "exec")
+}
+
+// drivers makes what the flags name. A program is asked what it is.
+func (t targets) drivers(ctx context.Context) (drivers []conformance.Driver, err error) {
+	switch uses := slices.Contains(t.names, "exec"); {
+	case uses && t.exec == "":
+		return nil, usagef("--target exec: which program? Name it with --exec 'CMD ARGS'")
+	case !uses && t.exec != "":
+		return nil, usagef("--exec is for --target exec")
+	case !uses && t.link != "tap":
+		return nil, usagef("--link is for --target exec")
+	case t.link != "tap" && t.link != "veth":
+		return nil, usagef("--link %q is neither tap nor veth", t.link)
+	}
+	for k, name := range t.names {
+		if slices.Contains(t.names[:k], name) {
+			return nil, usagef("--target names %s twice", name)
+		}
+		d, err := t.driver(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		drivers = append(drivers, d)
+	}
+	return drivers, nil
+}
+
+func (t targets) driver(ctx context.Context, name string) (conformance.Driver, error) {
+	for _, d := range conformance.Drivers() {
+		if d.Name() == name {
+			return d, nil
+		}
+	}
+	if name != "exec" {
+		return nil, usagef("--target %q is none of %s", name, strings.Join(targetNames(), ", "))
+	}
+	d, err := conformance.NewExecDriver(ctx, conformance.ExecConfig{Command: []string{"sh", "-c", t.exec}, Link: t.link})
+	if err != nil {
+		return nil, errors.Join(errors.New("--exec"), err)
+	}
+	return d, nil
+}
