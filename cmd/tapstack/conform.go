@@ -124,6 +124,7 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	defer closeDrivers(drivers)
 	for _, d := range drivers {
 		for _, p := range r.profiles {
 			if !slices.Contains(d.Profiles(), p) {
