@@ -103,7 +103,8 @@ static err_t start(struct netif *netif) {
     return ERR_OK;
 }
 
-// receive takes one frame from the TAP.
+// receive takes one frame from the TAP. Those to other nodes are nothing that an
+// Ethernet controller would pass on.
 static void receive(void) {
     static u8_t frame[MAX_FRAME];
     ssize_t n = read(tap, frame, sizeof frame);
@@ -112,7 +113,8 @@ static void receive(void) {
             return;
         fatal("read from the TAP");
     }
-    if (!netif_is_up(&interface))
+    bool ours = n >= SIZEOF_ETH_HDR && ((frame[0] & 1) || memcmp(frame, interface.hwaddr, ETH_HWADDR_LEN) == 0);
+    if (!ours || !netif_is_up(&interface))
         return;
     struct pbuf *p = pbuf_alloc(PBUF_RAW, n, PBUF_POOL);
     if (p == NULL)
