@@ -116,7 +116,9 @@ static void receive(void) {
     bool ours = n >= SIZEOF_ETH_HDR && ((frame[0] & 1) || memcmp(frame, interface.hwaddr, ETH_HWADDR_LEN) == 0);
     if (!ours || !netif_is_up(&interface))
         return;
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, n, PBUF_POOL);
+    // Not of PBUF_POOL: Debian's library takes those for larger than they are, and
+    // writes past their end with a frame of 662 octets.
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, n, PBUF_RAM);
     if (p == NULL)
         return;
     pbuf_take(p, frame, n);
