@@ -55,24 +55,29 @@ var arrows = map[string][]string{
 	"examples/...":                     {"nd", "dad", "stack", "tap"},
 }
 
-// rivals has gVisor as it comes, to be measured.
-const rivals = "cmd/tapstack-bench/internal/host"
+// rivals has gVisor as it comes, to be measured, and gvisorHost, to be judged.
+const (
+	rivals     = "cmd/tapstack-bench/internal/host"
+	gvisorHost = "conformance/hosts/tapstack-host-gvisor"
+)
 
 // modules lists, for each module that this one requires, who may import it:
 // packages with their tests, "wire" (the files of nd and mld that read and
 // write octets) or "tests" (every test file). Of a path and a longer one, the longer counts.
 var modules = map[string][]string{
-	"gvisor.dev/gvisor":                    {"internal/netstack", rivals, "tests"},
-	"gvisor.dev/gvisor/pkg/tcpip":          {"internal/netstack", rivals, "wire", "tests"},
+	"gvisor.dev/gvisor":                    {"internal/netstack", rivals, gvisorHost, "tests"},
+	"gvisor.dev/gvisor/pkg/tcpip":          {"internal/netstack", rivals, gvisorHost, "wire", "tests"},
 	"gvisor.dev/gvisor/pkg/tcpip/checksum": {"internal/netstack", rivals, "wire", "tests"},
-	"gvisor.dev/gvisor/pkg/tcpip/header":   {"internal/netstack", rivals, "wire", "tests"},
-	"github.com/gaissmai/bart":             {"rib"},
-	"github.com/google/go-cmp":             {"tests"},
-	"github.com/google/gopacket":           {"tests"},
-	"github.com/songgao/water":             {"tap"},
-	"github.com/spf13/cobra":               {"cmd/tapstack"},
-	"golang.org/x/sys":                     {"tap", "conformance", "internal/control", "internal/netnstest", "internal/state", "cmd/tapstack-bench/internal/...", "tests"},
-	"pgregory.net/rapid":                   {"tests"},
+	"gvisor.dev/gvisor/pkg/tcpip/header":   {"internal/netstack", rivals, gvisorHost, "wire", "tests"},
+	// Whoever has gVisor's own endpoint has gVisor's own host: `tapstack` has not.
+	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased": {rivals, gvisorHost},
+	"github.com/gaissmai/bart":                 {"rib"},
+	"github.com/google/go-cmp":                 {"tests"},
+	"github.com/google/gopacket":               {"tests"},
+	"github.com/songgao/water":                 {"tap"},
+	"github.com/spf13/cobra":                   {"cmd/tapstack"},
+	"golang.org/x/sys":                         {"tap", "conformance", "internal/control", "internal/netnstest", "internal/state", "cmd/tapstack-bench/internal/...", gvisorHost, "tests"},
+	"pgregory.net/rapid":                       {"tests"},
 }
 
 // The machines, and the Core that is made of them, are pure: what they do
@@ -309,14 +314,16 @@ func TestViolations(t *testing.T) {
 
 		{"gVisor in its place", "internal/netstack/a.go", imports("gvisor.dev/gvisor/pkg/tcpip/stack"), nil},
 		{"gVisor elsewhere", "stack/a.go", imports("gvisor.dev/gvisor/pkg/tcpip/stack"),
-			[]string{"stack/a.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/stack: only for internal/netstack, cmd/tapstack-bench/internal/host, tests"}},
+			[]string{"stack/a.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/stack: only for internal/netstack, cmd/tapstack-bench/internal/host, conformance/hosts/tapstack-host-gvisor, tests"}},
+		{"gVisor's own host", "internal/netstack/a.go", imports("gvisor.dev/gvisor/pkg/tcpip/link/fdbased"),
+			[]string{"internal/netstack/a.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/link/fdbased: only for cmd/tapstack-bench/internal/host, conformance/hosts/tapstack-host-gvisor"}},
 		{"gVisor's types elsewhere", "stack/a.go", imports("gvisor.dev/gvisor/pkg/tcpip"),
-			[]string{"stack/a.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip: only for internal/netstack, cmd/tapstack-bench/internal/host, wire, tests"}},
+			[]string{"stack/a.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip: only for internal/netstack, cmd/tapstack-bench/internal/host, conformance/hosts/tapstack-host-gvisor, wire, tests"}},
 		{"gVisor's headers in a wire file", "mld/wire.go", imports("gvisor.dev/gvisor/pkg/tcpip/header"), nil},
 		{"gVisor's headers beside the wire file", "mld/v1.go", imports("gvisor.dev/gvisor/pkg/tcpip/header"),
-			[]string{"mld/v1.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/header: only for internal/netstack, cmd/tapstack-bench/internal/host, wire, tests"}},
+			[]string{"mld/v1.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/header: only for internal/netstack, cmd/tapstack-bench/internal/host, conformance/hosts/tapstack-host-gvisor, wire, tests"}},
 		{"more of gVisor in a wire file", "nd/wire.go", imports("gvisor.dev/gvisor/pkg/tcpip/stack"),
-			[]string{"nd/wire.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/stack: only for internal/netstack, cmd/tapstack-bench/internal/host, tests"}},
+			[]string{"nd/wire.go:2:8 imports gvisor.dev/gvisor/pkg/tcpip/stack: only for internal/netstack, cmd/tapstack-bench/internal/host, conformance/hosts/tapstack-host-gvisor, tests"}},
 		{"water in tap", "tap/a.go", imports("github.com/songgao/water"), nil},
 		{"water in a test of tap", "tap/a_test.go", imports("github.com/songgao/water"), nil},
 		{"water elsewhere", "cmd/tapstack/a.go", imports("github.com/songgao/water"),

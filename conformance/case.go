@@ -57,12 +57,13 @@ const (
 	CanView      Capability = "views"     // shows its tables
 	CanForget    Capability = "flush"     // flush
 	CanLifetimes Capability = "lifetimes" // add … valid= preferred=
+	CanMLDv2     Capability = "mldv2"     // speaks version 2 of MLD, not the first alone
 )
 
 // capabilities are all that there are.
 var capabilities = []Capability{
 	CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend,
-	CanICMP, CanFragment, CanPathMTU, CanTCP, CanView, CanForget, CanLifetimes,
+	CanICMP, CanFragment, CanPathMTU, CanTCP, CanView, CanForget, CanLifetimes, CanMLDv2,
 }
 
 // step is one line of a case.

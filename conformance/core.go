@@ -26,7 +26,7 @@ func (CoreDriver) Name() string { return "core" }
 // Can implements Driver.
 func (CoreDriver) Can() []Capability {
 	return []Capability{
-		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
+		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes, CanMLDv2,
 	}
 }
 

@@ -25,7 +25,7 @@ func (LinuxDriver) Name() string { return "linux" }
 func (LinuxDriver) Can() []Capability {
 	return []Capability{
 		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView,
-		CanForget, CanLifetimes, CanICMP, CanFragment, CanPathMTU, CanTCP,
+		CanForget, CanLifetimes, CanMLDv2, CanICMP, CanFragment, CanPathMTU, CanTCP,
 	}
 }
 

@@ -210,6 +210,11 @@ func (p *parser) newCase(title string, number int, body []line) error {
 		}
 	}
 	p.line = number
+	if slices.ContainsFunc(c.steps, isReportOfVersion2) {
+		if err := r.need(CanMLDv2); err != nil {
+			return err
+		}
+	}
 	switch {
 	case len(c.Specs) == 0:
 		return p.errorf("case %s names no section: spec RFC 4862, section 5.4.3", c.ID)
@@ -227,6 +232,13 @@ func isCheck(s step) bool {
 		return !s.given
 	}
 	return false
+}
+
+// isReportOfVersion2 reports whether a step waits for a report of MLDv2, and
+// nothing else will do.
+func isReportOfVersion2(s step) bool {
+	e, ok := s.do.(*expect)
+	return ok && (!e.any || len(e.patterns) < 2) && slices.ContainsFunc(e.patterns, func(p pattern) bool { return p.kind == "report" })
 }
 
 // caseReader reads the lines of one case.

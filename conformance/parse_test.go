@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -175,4 +176,21 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%v is no syntax error", err)
 		}
 	})
+}
+
+// A host that speaks MLDv1 alone cannot be asked for reports of version 2.
+func TestMLDv2IsACapability(t *testing.T) {
+	for line, want := range map[string]bool{
+		"expect report": true, "given expect report within 1s": true, "[!rfc2462] expect report": true, "expect ns\n    and report": true,
+		"expect report\n    or report1": false, "no report within 1s": false, "expect mld join=sn(HOST)": false, "TN1 report record=is_ex(ff1e::1)": false,
+	} {
+		cases, err := Parse("x.txt", strings.Replace(exampleCase, "%s", line, 1), "")
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if got := slices.Contains(cases[0].Needs, CanMLDv2); got != want {
+			t.Errorf("%s: needs mldv2 %t, want %t", line, got, want)
+		}
+	}
 }

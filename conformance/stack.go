@@ -22,7 +22,7 @@ func (StackDriver) Name() string { return "stack" }
 // Can implements Driver.
 func (StackDriver) Can() []Capability {
 	return []Capability{
-		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
+		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes, CanMLDv2,
 		CanICMP, CanFragment, CanPathMTU, CanTCP,
 	}
 }

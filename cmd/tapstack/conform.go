@@ -131,6 +131,7 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 		return err
 	}
 	r.judged = titles(drivers)
+	defer closeDrivers(drivers)
 	for _, d := range drivers {
 		for _, p := range r.profiles {
 			if !slices.Contains(d.Profiles(), p) {

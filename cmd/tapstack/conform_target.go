@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 
@@ -20,7 +22,7 @@ func targetNames() (names []string) {
 	for _, d := range conformance.Drivers() {
 		names = append(names, d.Name())
 	}
-	return append(names, "exec")
+	return append(append(names, conformance.HostNames...), "exec")
 }
 
 // drivers makes what the flags name. A program is asked what it is.
@@ -41,11 +43,21 @@ func (t targets) drivers(ctx context.Context) (drivers []conformance.Driver, err
 		}
 		d, err := t.driver(ctx, name)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, closeDrivers(drivers))
 		}
 		drivers = append(drivers, d)
 	}
 	return drivers, nil
+}
+
+// closeDrivers removes what drivers have built.
+func closeDrivers(drivers []conformance.Driver) (err error) {
+	for _, d := range drivers {
+		if d, ok := d.(io.Closer); ok {
+			err = errors.Join(err, d.Close())
+		}
+	}
+	return err
 }
 
 func (t targets) driver(ctx context.Context, name string) (conformance.Driver, error) {
@@ -59,6 +71,9 @@ func (t targets) driver(ctx context.Context, name string) (conformance.Driver, e
 			}
 		}
 		return d, nil
+	}
+	if slices.Contains(conformance.HostNames, name) {
+		return conformance.NewHostDriver(ctx, name)
 	}
 	if name != "exec" {
 		return nil, usagef("--target %q is none of %s", name, strings.Join(targetNames(), ", "))
