@@ -14,7 +14,8 @@ import (
 )
 
 // LinuxDriver makes hosts of this machine's kernel, each in a network
-// namespace, at the other end of a veth pair. It needs root and iproute2.
+// namespace, at the other end of a veth pair. It needs root and ip(8) of
+// iproute2.
 type LinuxDriver struct{}
 
 // Name implements Driver.
@@ -23,8 +24,8 @@ func (LinuxDriver) Name() string { return "linux" }
 // Can implements Driver.
 func (LinuxDriver) Can() []Capability {
 	return []Capability{
-		CanUpDown, CanAddress, CanOptimist, CanGroup, CanRoute, CanNeighbor, CanMTU, CanEcho, CanSend, CanView, CanForget, CanLifetimes,
-		CanICMP, CanFragment, CanPathMTU, CanTCP,
+		CanUpDown, CanAddress, CanAnycast, CanOptimist, CanGroup, CanFilter, CanRoute, CanNeighbor, CanLinkAddr, CanMTU, CanEcho, CanSend, CanView,
+		CanForget, CanLifetimes, CanICMP, CanFragment, CanPathMTU, CanTCP,
 	}
 }
 
@@ -51,15 +52,16 @@ var kernelKnobs = map[string]struct {
 	"mld_version":    {"force_mld_version", map[string]string{"1": "1", "2": "2"}},
 	"redirects":      {"accept_redirects", map[string]string{"on": "1", "off": "0"}},
 	"optimistic_dad": {"optimistic_dad", map[string]string{"on": "1", "off": "0"}},
+	"gratuitous_na":  {"ndisc_notify", map[string]string{"on": "1", "off": "0"}},
 }
 
 // kernelDefaults make the kernel do what it can do and does not by itself: to
 // end IPv6 where the link-local address is a duplicate.
 var kernelDefaults = []Setting{{"iid", "eui64"}, {"temp_addresses", "off"}, {"enhanced_dad", "off"}, {"dad_ll_failure", "hardware"}}
 
-// settings are the lines that set the kernel up.
+// settings set the kernel up, each as it is written for sysctl(8).
 func (LinuxDriver) settings(s Setup) (lines []string, err error) {
-	lines = []string{"sysctl -qw net.ipv6.conf.wire0.disable_ipv6=1 net.ipv6.icmp.ratelimit=0"}
+	lines = []string{"net.ipv6.conf.wire0.disable_ipv6=1"}
 	for _, k := range append(slices.Clone(kernelDefaults), s.Knobs...) {
 		// Each is set once: for each way to make identifiers that it is told,
 		// the kernel makes one.
@@ -71,7 +73,7 @@ func (LinuxDriver) settings(s Setup) (lines []string, err error) {
 			if err != nil {
 				return nil, err
 			}
-			lines = append(lines, fmt.Sprintf("sysctl -qw net.ipv6.neigh.eth0.retrans_time_ms=%d", d.Milliseconds()))
+			lines = append(lines, fmt.Sprintf("net.ipv6.neigh.eth0.retrans_time_ms=%d", d.Milliseconds()))
 			continue
 		}
 		kernel, ok := kernelKnobs[k.Name]
@@ -85,9 +87,9 @@ func (LinuxDriver) settings(s Setup) (lines []string, err error) {
 		if k == (Setting{"iid", "stable"}) { // which a secret brings with it
 			kernel.name, value = "stable_secret", "2001:db8:5ec:2e7::1"
 		}
-		lines = append(lines, "sysctl -qw net.ipv6.conf.eth0."+kernel.name+"="+value)
+		lines = append(lines, "net.ipv6.conf.eth0."+kernel.name+"="+value)
 		if k.Name == "enhanced_dad" { // it is on if it is for all or for one
-			lines = append(lines, "sysctl -qw net.ipv6.conf.all.enhanced_dad="+value)
+			lines = append(lines, "net.ipv6.conf.all.enhanced_dad="+value)
 		}
 	}
 	return lines, nil
@@ -113,25 +115,43 @@ func (d LinuxDriver) Open(s Setup) (Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := append([]string{
-		"ip link set lo up", "ip link add eth0 address " + s.LinkAddr.String() + " type veth peer name wire0",
-	}, settings...)
 	t := &linuxTarget{namespace: n, linkAddr: s.LinkAddr}
-	if err := n.shell(append(lines, "ip link set wire0 up")...); err != nil {
+	if err := t.build(settings); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
-	port, err := n.packetSocket("wire0")
+	return t, nil
+}
+
+// build makes the link and the tester's end of it.
+func (t *linuxTarget) build(settings []string) error {
+	err := errors.Join(
+		t.ip("link", "set", "lo", "up"),
+		t.ip("link", "add", "eth0", "address", t.linkAddr.String(), "type", "veth", "peer", "name", "wire0"),
+	)
+	if err == nil {
+		err = errors.Join(
+			t.sysctl(settings...), t.fillChecksums("eth0"), t.fillChecksums("wire0"), t.ip("link", "set", "wire0", "up"),
+		)
+	}
 	if err != nil {
-		return nil, errors.Join(err, n.close())
+		return err
+	}
+	if t.programs, err = newPrograms(t.namespace, "eth0"); err != nil {
+		return err
+	}
+	port, err := t.packetSocket("wire0")
+	if err != nil {
+		return err
 	}
 	t.wire = newWire(port)
-	return t, nil
+	return nil
 }
 
 // linuxTarget is a kernel in a namespace.
 type linuxTarget struct {
 	*wire
 	namespace
+	*programs
 	linkAddr nd.LinkAddr
 }
 
@@ -139,15 +159,23 @@ type linuxTarget struct {
 func (t *linuxTarget) LinkAddr() nd.LinkAddr { return t.linkAddr }
 
 // Close implements Target.
-func (t *linuxTarget) Close() error { return errors.Join(t.wire.close(), t.namespace.close()) }
+func (t *linuxTarget) Close() error {
+	return errors.Join(t.wire.close(), t.programs.close(), t.namespace.close())
+}
 
 // Do implements Target.
 func (t *linuxTarget) Do(c Command) error {
-	if c.Op == "send" {
+	switch {
+	case c.Op == "send":
 		return t.datagram(c)
-	}
-	if c.Mode == "optimistic" { // which the kernel refuses otherwise
-		if err := t.shell("sysctl -qw net.ipv6.conf.eth0.optimistic_dad=1"); err != nil {
+	case c.Op == "join", c.Op == "leave", c.Op == "filter":
+		return t.group(c)
+	case c.Mode == "anycast":
+		return t.addAnycast(c.Prefix.Addr())
+	case c.Op == "del" && t.hasAnycast(c.Addr):
+		return t.delAnycast(c.Addr)
+	case c.Mode == "optimistic": // which the kernel refuses otherwise
+		if err := t.sysctl("net.ipv6.conf.eth0.optimistic_dad=1"); err != nil {
 			return err
 		}
 	}
@@ -155,7 +183,7 @@ func (t *linuxTarget) Do(c Command) error {
 	if err != nil {
 		return err
 	}
-	return run("ip", append([]string{"-6", "-n", t.name}, args...)...)
+	return t.ip(append([]string{"-6"}, args...)...)
 }
 
 // ipCommand is a command for ip(8).
@@ -171,12 +199,10 @@ func ipCommand(c Command) (args []string, err error) {
 		return []string{"link", "set", "eth0", c.Op}, nil
 	case "add":
 		return ipAdd(c)
-	case "del", "leave":
+	case "del":
 		// The length must be that of the add; the kernel takes any if there is
 		// but one such address.
 		return []string{"addr", "flush", "to", c.Addr.String(), "dev", "eth0"}, nil
-	case "join":
-		return []string{"addr", "add", c.Addr.String() + "/128", "dev", "eth0", "autojoin"}, nil
 	case "route-add":
 		return via("route", "add", c.Prefix.String()), nil
 	case "route-del":
@@ -187,6 +213,8 @@ func ipCommand(c Command) (args []string, err error) {
 		return []string{"neigh", "del", c.Addr.String(), "dev", "eth0"}, nil
 	case "flush":
 		return []string{"neigh", "flush", "dev", "eth0"}, nil
+	case "mac":
+		return []string{"link", "set", "eth0", "address", c.LinkAddr.String()}, nil
 	case "mtu":
 		return []string{"link", "set", "eth0", "mtu", fmt.Sprint(c.Size)}, nil
 	}
@@ -243,7 +271,7 @@ func (t *linuxTarget) View() (View, error) {
 
 // show reads the JSON of an ip command.
 func (t *linuxTarget) show(into any, args ...string) error {
-	out, err := t.output(append([]string{"ip", "-j", "-6"}, args...)...)
+	out, err := t.run("ip", append([]string{"-j", "-6"}, args...)...)
 	if err != nil || len(out) == 0 {
 		return err
 	}
@@ -255,14 +283,13 @@ func (t *linuxTarget) addresses(v *View) error {
 		AddrInfo []struct {
 			Local                                        netip.Addr
 			Tentative, Optimistic, Deprecated, DADFailed bool
-			Multicast                                    bool `json:"autojoin"`
 		} `json:"addr_info"`
 	}
 	err := t.show(&links, "addr", "show", "dev", "eth0")
 	for _, l := range links {
 		for _, a := range l.AddrInfo {
 			switch {
-			case !a.Local.IsValid() || a.Multicast:
+			case !a.Local.IsValid():
 			case a.DADFailed:
 				v.Duplicates = append(v.Duplicates, a.Local)
 			case a.Optimistic:

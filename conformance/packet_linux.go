@@ -1,72 +1,103 @@
 package conformance
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// namespace is a network namespace of Linux with a name of its own.
-type namespace struct{ name string }
+// namespace is a network namespace of Linux. It has no name: it is gone with
+// what was opened in it, whatever becomes of this process.
+type namespace struct{ inside *os.File }
 
-var namespaces atomic.Int64
+// threadNamespace is that of the calling thread.
+const threadNamespace = "/proc/thread-self/ns/net"
 
-func newNamespace() (namespace, error) {
-	n := namespace{fmt.Sprintf("tapstack-conform-%d-%d", os.Getpid(), namespaces.Add(1))}
-	return n, run("ip", "netns", "add", n.name)
+func newNamespace() (n namespace, err error) {
+	err = elsewhere(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("a network namespace cannot be made, which takes root: %w", err)
+		}
+		n.inside, err = os.Open(threadNamespace)
+		return err
+	})
+	return n, err
 }
 
-func (n namespace) close() error { return run("ip", "netns", "del", n.name) }
+func (n namespace) close() error { return n.inside.Close() }
 
-// shell runs command lines inside, up to the first that fails.
-func (n namespace) shell(lines ...string) error {
-	return run("ip", "netns", "exec", n.name, "sh", "-ec", strings.Join(lines, "\n"))
+// do calls f with its thread inside: sockets that f opens stay there, and
+// programs that it starts.
+func (n namespace) do(f func() error) error {
+	return elsewhere(func() error {
+		if err := unix.Setns(int(n.inside.Fd()), unix.CLONE_NEWNET); err != nil {
+			return os.NewSyscallError("setns", err)
+		}
+		return f()
+	})
 }
 
-// output returns what a command inside prints.
-func (n namespace) output(args ...string) ([]byte, error) {
-	cmd := exec.Command("ip", append([]string{"netns", "exec", n.name}, args...)...)
-	out, err := cmd.Output()
-	if exit, ok := err.(*exec.ExitError); ok {
-		err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(exit.Stderr)))
+// elsewhere calls f, which may leave its thread in another namespace. A thread
+// that cannot come back ends, so that nobody else finds himself there.
+func elsewhere(f func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		home, err := os.Open(threadNamespace)
+		if err != nil {
+			result <- err
+			return
+		}
+		defer home.Close()
+		err = f()
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+		result <- err
+	}()
+	return <-result
+}
+
+// run runs a program inside and returns what it prints.
+func (n namespace) run(name string, args ...string) (out []byte, err error) {
+	var stderr bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = &stderr
+	err = n.do(func() (err error) {
+		out, err = cmd.Output()
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return out, err
 }
 
-func run(name string, args ...string) error {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
+// ip runs ip(8) inside.
+func (n namespace) ip(args ...string) error {
+	_, err := n.run("ip", args...)
+	return err
 }
 
-// do calls f with its thread inside: sockets that f opens stay there.
-func (n namespace) do(f func() error) error {
-	inside, err := os.Open(filepath.Join("/run/netns", n.name))
-	if err != nil {
-		return err
-	}
-	defer inside.Close()
-	result := make(chan error)
-	go func() {
-		// The thread is not unlocked: it ends with the goroutine, so that
-		// nobody else finds itself inside.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
-			result <- fmt.Errorf("setns to %s: %w", n.name, err)
-			return
+// sysctl makes settings, which are written as for sysctl(8).
+func (n namespace) sysctl(settings ...string) error {
+	return n.do(func() error {
+		for _, s := range settings {
+			name, value, _ := strings.Cut(s, "=")
+			// The tables of the calling thread's namespace are shown.
+			if err := os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(value), 0); err != nil {
+				return fmt.Errorf("the setting %s: %w", s, err)
+			}
 		}
-		result <- f()
-	}()
-	return <-result
+		return nil
+	})
 }
 
 // packetSocket opens an interface of the namespace for frames as they are.
@@ -91,4 +122,28 @@ func (n namespace) packetSocket(iface string) (f *os.File, err error) {
 		f.Close()
 	}
 	return f, err
+}
+
+// fillChecksums has the kernel fill in the checksums of what an interface
+// sends. Of a veth pair it leaves that to whoever takes the packet out.
+func (n namespace) fillChecksums(iface string) error {
+	return n.do(func() error {
+		fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return os.NewSyscallError("socket", err)
+		}
+		defer unix.Close(fd)
+		// A struct ethtool_value, and the struct ifreq that points to it.
+		off := [2]uint32{unix.ETHTOOL_STXCSUM, 0}
+		request := struct {
+			name [unix.IFNAMSIZ]byte
+			data *[2]uint32
+			_    [16]byte
+		}{data: &off}
+		copy(request.name[:unix.IFNAMSIZ-1], iface)
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
+			return fmt.Errorf("checksum offload of %s: %w", iface, errno)
+		}
+		return nil
+	})
 }
