@@ -35,8 +35,9 @@ func (LinuxDriver) Profiles() []string { return []string{"rfc4862"} }
 // Slack implements Driver.
 func (LinuxDriver) Slack() time.Duration { return 250 * time.Millisecond }
 
-// Parallel implements Driver: all namespaces share one lock of the kernel.
-func (LinuxDriver) Parallel() int { return 16 }
+// Parallel implements Driver: namespaces wait most of the time, but they share
+// one lock of the kernel.
+func (LinuxDriver) Parallel() int { return 32 }
 
 // kernelKnobs are the settings of the kernel's interface that knobs stand for,
 // and the value for each of the knob's; without values, the knob's own.
