@@ -53,7 +53,6 @@ var kernelKnobs = map[string]struct {
 	"mld_version":    {"force_mld_version", map[string]string{"1": "1", "2": "2"}},
 	"redirects":      {"accept_redirects", map[string]string{"on": "1", "off": "0"}},
 	"optimistic_dad": {"optimistic_dad", map[string]string{"on": "1", "off": "0"}},
-	"gratuitous_na":  {"ndisc_notify", map[string]string{"on": "1", "off": "0"}},
 }
 
 // kernelDefaults make the kernel do what it can do and does not by itself: to

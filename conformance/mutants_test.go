@@ -47,7 +47,7 @@ func (s *suspects) caught(name string) {
 // caughtBy returns the faults that a case fails for: the first one, or with
 // -every-mutant all. A case that fails without a fault catches none.
 func (s *suspects) caughtBy(c *Case) (names []string) {
-	if knownFailures[c.ID] != "" {
+	if knownFailures[c.ID] {
 		return nil
 	}
 	for _, m := range s.inOrder() {
@@ -153,7 +153,7 @@ func mix(cases []*Case) (mixed []*Case) {
 func (s *score) tryAll(cases []*Case, m mutant) {
 	for some := range slices.Chunk(cases, 32) {
 		s.each(some, runtime.GOMAXPROCS(0), func(c *Case) []string {
-			if knownFailures[c.ID] == "" && catches(c, m) {
+			if !knownFailures[c.ID] && catches(c, m) {
 				return []string{m.name}
 			}
 			return nil
