@@ -40,8 +40,8 @@ func (p played) unexplained() []conformance.Result {
 	})
 }
 
-// outdated are the cases that are said to fail and were passed by every
-// profile that they are about.
+// outdated are the cases that are said to fail, each time, and were passed by
+// every profile that they are about.
 func (p played) outdated() (ids []string) {
 	passed, failed := map[string]bool{}, map[string]bool{}
 	for _, r := range p.results {
@@ -49,7 +49,7 @@ func (p played) outdated() (ids []string) {
 		failed[r.Case] = failed[r.Case] || stopped(r)
 	}
 	for _, r := range p.results {
-		if p.known.Of(r.Case) != nil && passed[r.Case] && !failed[r.Case] && !slices.Contains(ids, r.Case) {
+		if e := p.known.Of(r.Case); e != nil && e.Chance == "" && passed[r.Case] && !failed[r.Case] && !slices.Contains(ids, r.Case) {
 			ids = append(ids, r.Case)
 		}
 	}

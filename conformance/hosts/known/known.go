@@ -41,6 +41,7 @@ type Entry struct {
 	Text    string   // the sentence of the section, without quotation marks
 	Host    string   // what the host does
 	Why     string   // why the section is none of the case's; empty if it is
+	Chance  string   // why the host passes now and then; empty if it never does
 	Line    int
 }
 
@@ -144,9 +145,9 @@ func (p *parser) begin(line string) error {
 
 func (p *parser) set(line string) error {
 	name, value, _ := strings.Cut(line, ": ")
-	p.field = map[string]*string{"the text": &p.entry.Text, "the host": &p.entry.Host, "the section": &p.entry.Why}[name]
+	p.field = map[string]*string{"the text": &p.entry.Text, "the host": &p.entry.Host, "the section": &p.entry.Why, "the chance": &p.entry.Chance}[name]
 	if p.field == nil {
-		return errors.New("an entry has the text:, the host: and the section:")
+		return errors.New("an entry has the text:, the host:, the section: and the chance:")
 	}
 	if *p.field != "" {
 		return fmt.Errorf("%s: is there already", name)
