@@ -42,8 +42,11 @@ var arrows = map[string][]string{
 	"internal/state":     {"nd"},
 	"internal/netnstest": {},
 	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
-	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
-	"cmd/tapstack-bench": {"nd", "rib", "stack", "internal/addrmap", "internal/control", "cmd/tapstack-bench/internal/..."},
+	// What is known of other hosts, and the table of what all of them do.
+	"conformance/hosts/known": {"conformance"},
+	"conformance/results":     {"conformance", "conformance/hosts/known"},
+	"cmd/tapstack":            {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
+	"cmd/tapstack-bench":      {"nd", "rib", "stack", "internal/addrmap", "internal/control", "cmd/tapstack-bench/internal/..."},
 	// The rivals are compiled into this one command.
 	"cmd/tapstack-bench/internal/host": {"nd", "stack", "tap"},
 	"cmd/tapstack-bench/internal/node": {"cmd/tapstack-bench/internal/host"},
