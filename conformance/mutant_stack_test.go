@@ -75,3 +75,11 @@ func caughtInRealTime(c *Case) (names []string) {
 	}
 	return names
 }
+
+// caughtAtAll returns a fault of a whole stack if a case fails for it.
+func caughtAtAll(c *Case, m mutant) []string {
+	if playCase(context.Background(), c, mutantDriver{StackDriver{}, m}, profileOf(c), Random).Verdict == Fail {
+		return []string{m.name}
+	}
+	return nil
+}

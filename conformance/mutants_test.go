@@ -122,18 +122,22 @@ func TestMutants(t *testing.T) {
 	}
 	began := time.Now()
 	s.each(forTheCore, runtime.GOMAXPROCS(0), suspected.caughtBy)
+	if testing.Short() { // the rest takes a minute, and the others are in real time
+		s.report(t, forTheCore, nil)
+		return
+	}
 	mixed := mix(forTheCore)
 	for _, m := range s.uncaught(ofCore) { // each case has caught another one
 		s.tryAll(mixed, m)
 	}
 	t.Logf("%d cases and %d faults of the Core in %v", len(forTheCore), len(ofCore), time.Since(began).Round(100*time.Millisecond))
-	s.report(t, forTheCore, ofCore)
-	if testing.Short() {
-		return // the others are in real time
-	}
 	t.Parallel()
 	began = time.Now()
 	s.each(others, len(others), caughtInRealTime)
+	short := slices.DeleteFunc(slices.Clone(others), func(c *Case) bool { return c.Length() > 6*time.Second })
+	for _, m := range s.uncaught(stackMutants) {
+		s.each(short, len(short), func(c *Case) []string { return caughtAtAll(c, m) })
+	}
 	t.Logf("%d cases and %d faults of the stack in %v", len(others), len(stackMutants), time.Since(began).Round(100*time.Millisecond))
 	s.report(t, append(forTheCore, others...), append(ofCore, stackMutants...))
 }

@@ -19,7 +19,7 @@ type Runner struct {
 	// applicable. 0: a minute and a half.
 	Longest time.Duration
 	// Known are the cases, by their identifiers, that are known not to pass:
-	// they are not tried again.
+	// they are not tried again when they fail.
 	Known map[string]bool
 	// Progress, if not nil, is told of every result, one at a time; of those
 	// that are tried again, each time.
@@ -78,7 +78,7 @@ const (
 
 // doubted reports whether a result is to be tried again.
 func (r Runner) doubted(result Result) bool {
-	return (result.Verdict == Fail || result.Verdict == Inconclusive) && !r.Known[result.Case]
+	return result.Verdict == Inconclusive || result.Verdict == Fail && !r.Known[result.Case]
 }
 
 // stop is the line at which a case stopped, and how often in a row.
