@@ -16,17 +16,20 @@ type host struct {
 	open func(context.Context) (conformance.Driver, error)
 	// what says what the host is, of one that does not say it itself.
 	what func() string
+	// profiles are those to play; nil: all that it has.
+	profiles []string
 }
 
 // hosts are those of the package conformance, and those whose programs are in
 // conformance/hosts.
 func hosts() (all []host) {
 	for _, d := range conformance.Drivers() {
-		all = append(all, host{
-			name: d.Name(),
-			open: func(context.Context) (conformance.Driver, error) { return d, nil },
-			what: versions[d.Name()],
-		})
+		h := host{name: d.Name(), what: versions[d.Name()]}
+		h.open = func(context.Context) (conformance.Driver, error) { return d, nil }
+		if h.name == "stack" { // in real time, and the other profiles are those of the Core in it
+			h.profiles = []string{"current"}
+		}
+		all = append(all, h)
 	}
 	return all
 }

@@ -145,11 +145,14 @@ func (c command) play(ctx context.Context, h host, cases []*conformance.Case) pl
 		fmt.Fprintf(c.log, "!!! %s is NOT run: %v\n", h.name, p.trouble)
 		return p
 	}
-	p.profiles, p.version = d.Profiles(), h.version(d)
+	p.profiles, p.version = h.profiles, h.version(d)
+	if p.profiles == nil {
+		p.profiles = d.Profiles()
+	}
 	fmt.Fprintf(c.log, "%s (%s): %d cases, profiles %s\n", h.name, p.version, len(cases), strings.Join(p.profiles, ", "))
 	began, done := time.Now(), 0
 	p.results = conformance.Runner{
-		Driver: d, Known: p.known.Cases(),
+		Driver: d, Profiles: p.profiles, Known: p.known.Cases(),
 		Progress: func(r conformance.Result) {
 			done++
 			if (r.Verdict == conformance.Fail || r.Verdict == conformance.Inconclusive) && p.known.Of(r.Case) == nil {
