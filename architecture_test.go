@@ -47,8 +47,10 @@ var arrows = map[string][]string{
 	// The hosts that others can be written after, and what they share.
 	"conformance/hostline":  {"nd", "conformance"},
 	"conformance/hosts/...": {"nd", "conformance", "conformance/hostline"},
-	"cmd/tapstack":          {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
-	"cmd/tapstack-bench":    {"nd", "rib", "stack", "internal/addrmap", "internal/control", "cmd/tapstack-bench/internal/..."},
+	// The table of what all hosts do.
+	"conformance/results": {"conformance", "conformance/hosts/known"},
+	"cmd/tapstack":        {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
+	"cmd/tapstack-bench":  {"nd", "rib", "stack", "internal/addrmap", "internal/control", "cmd/tapstack-bench/internal/..."},
 	// The rivals are compiled into this one command.
 	"cmd/tapstack-bench/internal/host": {"nd", "stack", "tap"},
 	"cmd/tapstack-bench/internal/node": {"cmd/tapstack-bench/internal/host"},

@@ -249,5 +249,16 @@ func (c *Case) isFor(profile string) bool {
 	return len(c.Profiles) == 0 || slices.Contains(c.Profiles, profile)
 }
 
+// Sections are all that the case names, those of single steps too.
+func (c *Case) Sections() []string {
+	all := slices.Clone(c.Specs)
+	for _, s := range c.steps {
+		if s.spec != "" && !slices.Contains(all, s.spec) {
+			all = append(all, s.spec)
+		}
+	}
+	return all
+}
+
 // Spec is the sections of the case in one line.
 func (c *Case) Spec() string { return strings.Join(c.Specs, "; ") }

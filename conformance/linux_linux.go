@@ -29,14 +29,28 @@ func (LinuxDriver) Can() []Capability {
 	}
 }
 
-// Profiles implements Driver: the kernel does not say which RFCs it follows.
-func (LinuxDriver) Profiles() []string { return []string{"rfc4862"} }
+// Profiles implements Driver: the kernel does not say which RFCs it follows,
+// but solicits by RFC 7559 and knows the routes of RFC 4191.
+func (LinuxDriver) Profiles() []string { return []string{"current"} }
 
 // Slack implements Driver.
 func (LinuxDriver) Slack() time.Duration { return 250 * time.Millisecond }
 
-// Parallel implements Driver: all namespaces share one lock of the kernel.
-func (LinuxDriver) Parallel() int { return 16 }
+// Late implements Coarse, for the kernel's wheel of timers: from 63 ticks on, a
+// timer goes off with the next of every 8th tick, from 504 on of every 64th,
+// and so on. The ticks are taken to be as long as they usually are.
+func (LinuxDriver) Late(d time.Duration) time.Duration {
+	const tick = 4 * time.Millisecond
+	every := tick
+	for level := 63 * tick; d >= level; level *= 8 {
+		every *= 8
+	}
+	return every
+}
+
+// Parallel implements Driver: namespaces wait most of the time, but they share
+// one lock of the kernel.
+func (LinuxDriver) Parallel() int { return 32 }
 
 // kernelKnobs are the settings of the kernel's interface that knobs stand for,
 // and the value for each of the knob's; without values, the knob's own.
@@ -51,13 +65,15 @@ var kernelKnobs = map[string]struct {
 	"temp_addresses": {"use_tempaddr", map[string]string{"on": "2", "off": "0"}},
 	"mld_version":    {"force_mld_version", map[string]string{"1": "1", "2": "2"}},
 	"redirects":      {"accept_redirects", map[string]string{"on": "1", "off": "0"}},
+	"router_type":    {"accept_ra_rt_info_max_plen", map[string]string{"A": "0", "C": "128"}},
 	"optimistic_dad": {"optimistic_dad", map[string]string{"on": "1", "off": "0"}},
 	"gratuitous_na":  {"ndisc_notify", map[string]string{"on": "1", "off": "0"}},
 }
 
 // kernelDefaults make the kernel do what it can do and does not by itself: to
-// end IPv6 where the link-local address is a duplicate.
-var kernelDefaults = []Setting{{"iid", "eui64"}, {"temp_addresses", "off"}, {"enhanced_dad", "off"}, {"dad_ll_failure", "hardware"}}
+// end IPv6 where the link-local address is a duplicate, and to heed routes in
+// Router Advertisements.
+var kernelDefaults = []Setting{{"iid", "eui64"}, {"temp_addresses", "off"}, {"dad_ll_failure", "hardware"}, {"router_type", "C"}}
 
 // settings set the kernel up, each as it is written for sysctl(8).
 func (LinuxDriver) settings(s Setup) (lines []string, err error) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -43,30 +42,44 @@ var stackMutants = []mutant{
 	}},
 }
 
-// Each case that is not for the Core catches a fault of a whole stack, as far
-// as it does not take long.
-func TestMutantsOfTheStack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("in real time")
+// caughtInRealTime returns a fault of a whole stack that a case fails for. A
+// case that takes long is played with all of them at once, and the first that
+// it fails for ends it.
+func caughtInRealTime(c *Case) (names []string) {
+	const long = 15 * time.Second
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	fails := func(m mutant) bool {
+		return playCase(ctx, c, mutantDriver{StackDriver{}, m}, profileOf(c), Random).Verdict == Fail
 	}
-	t.Parallel()
-	const longest = 15 * time.Second
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 64)
-	for _, c := range scenarios(t) {
-		if forCore(c) || c.Length() > longest || !c.isFor("current") {
-			continue
+	if c.Length() <= long {
+		if k := slices.IndexFunc(stackMutants, fails); k >= 0 {
+			return []string{stackMutants[k].name}
 		}
-		slots <- struct{}{}
+		return nil
+	}
+	found := make(chan string, len(stackMutants))
+	var wg sync.WaitGroup
+	for _, m := range stackMutants {
 		wg.Go(func() {
-			defer func() { <-slots }()
-			caught := slices.ContainsFunc(stackMutants, func(m mutant) bool {
-				return playCase(context.Background(), c, mutantDriver{StackDriver{}, m}, "current", Random).Verdict == Fail
-			})
-			if !caught {
-				t.Errorf("%s:%d: case %s catches no fault: what does it say?", c.File, c.Line, c.ID)
+			if fails(m) {
+				found <- m.name
+				cancel()
 			}
 		})
 	}
 	wg.Wait()
+	close(found)
+	for name := range found {
+		names = append(names, name)
+	}
+	return names
+}
+
+// caughtAtAll returns a fault of a whole stack if a case fails for it.
+func caughtAtAll(c *Case, m mutant) []string {
+	if playCase(context.Background(), c, mutantDriver{StackDriver{}, m}, profileOf(c), Random).Verdict == Fail {
+		return []string{m.name}
+	}
+	return nil
 }

@@ -588,14 +588,13 @@ func when(is bool, d time.Duration) time.Duration {
 }
 
 // otherKnobs are faults by which a host does what another profile allows, or
-// none does.
+// none does. Of knobs whose values cannot be told apart on the wire, for chance
+// may do what the other says or nothing is sent, there are none.
 func otherKnobs() (all []mutant) {
 	for _, k := range [][2]string{
-		{"dad_first_delay", "join|solicit"}, {"dad_delay_multicast_ra", "on|off"}, {"dad_drop_unicast_dst", "on|off"}, {"dad_na_for_assigned", "report|plain"},
-		{"dad_ll_failure", "hardware|interface|continue"}, {"enhanced_dad", "on|off"}, {"optimistic_dad", "on"}, {"dad_skip_same_iid", "on"},
-		{"onlink_assumption", "on|off"}, {"onlink_from_nd", "on|off"}, {"nud_exhausted", "delete|unreachable"}, {"mld_version", "1|2"},
-		{"lifetime_preferred", "always|with_valid"}, {"slaac_match_scope", "equal|any"}, {"rs_schedule", "backoff|three"}, {"router_type", "A|C"},
-		{"redirects", "off"}, {"iid", "eui64|stable|random"}, {"gratuitous_na", "on|off"}, {"m_o_flags", "event|sticky"}, {"sas", "3484|6724"},
+		{"dad_drop_unicast_dst", "off"}, {"dad_ll_failure", "continue"}, {"enhanced_dad", "on|off"}, {"onlink_assumption", "on"}, {"onlink_from_nd", "on"},
+		{"nud_exhausted", "delete|unreachable"}, {"mld_version", "1|2"}, {"lifetime_preferred", "always|with_valid"}, {"slaac_match_scope", "equal|any"},
+		{"rs_schedule", "backoff|three"}, {"router_type", "A|C"}, {"redirects", "off"}, {"iid", "eui64|stable|random"}, {"gratuitous_na", "off"}, {"sas", "3484"},
 	} {
 		for value := range strings.SplitSeq(k[1], "|") {
 			all = append(all, mutant{name: k[0] + "=" + value, setup: knob(k[0], value)})
@@ -625,7 +624,7 @@ func forCore(c *Case) bool {
 func TestMutantWithoutAFault(t *testing.T) {
 	d := mutantDriver{CoreDriver{}, mutant{}}
 	for _, r := range (Runner{Driver: d}).Run(context.Background(), scenarios(t)) {
-		if (r.Verdict == Fail || r.Verdict == Inconclusive) && knownFailures[r.Case] == "" {
+		if (r.Verdict == Fail || r.Verdict == Inconclusive) && !knownFailures[r.Case] {
 			t.Errorf("%s: %s: %s", r.Case, r.Expected, r.Observed)
 		}
 	}

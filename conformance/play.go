@@ -16,6 +16,7 @@ type player struct {
 	c      *Case
 	t      Target
 	slack  time.Duration
+	late   func(time.Duration) time.Duration // how much later a timer of the host may go off
 	can    []Capability
 	names  *names
 	result *Result
@@ -333,12 +334,14 @@ func (p *player) expect(e *expect) error {
 		return err
 	}
 	lo, hi := p.span(from+e.lo, from+e.hi, e.lo, e.tolerance)
+	hi += p.late(e.hi)
 	open := slices.Clone(e.patterns)
 	for k := range max(1, e.count) {
 		if k > 0 {
 			open = slices.Clone(e.patterns)
 			at := p.origin + e.every
 			lo, hi = p.span(at, at, e.every, e.tolerance)
+			hi += p.late(e.every)
 		}
 		if err := p.one(e, open, lo, hi); err != nil {
 			var d *deviation
@@ -508,6 +511,14 @@ func newResult(c *Case, d Driver, profile string, chance Chance) Result {
 	}
 }
 
+// latenessOf is how late the timers of a driver's hosts are, besides its slack.
+func latenessOf(d Driver) func(time.Duration) time.Duration {
+	if d, ok := d.(Coarse); ok {
+		return d.Late
+	}
+	return func(time.Duration) time.Duration { return 0 }
+}
+
 // playCase opens a target for a case and plays it.
 func playCase(ctx context.Context, c *Case, d Driver, profile string, chance Chance) Result {
 	r := newResult(c, d, profile, chance)
@@ -532,7 +543,7 @@ func playCase(ctx context.Context, c *Case, d Driver, profile string, chance Cha
 		r.Verdict, r.Observed = Inconclusive, err.Error()
 		return r
 	}
-	p := &player{ctx: ctx, c: c, t: t, slack: d.Slack(), can: can, result: &r}
+	p := &player{ctx: ctx, c: c, t: t, slack: d.Slack(), late: latenessOf(d), can: can, result: &r}
 	p.play()
 	if err := t.Close(); err != nil && r.Verdict == Pass {
 		r.Verdict, r.Observed = Inconclusive, "closing the target: "+err.Error()

@@ -18,6 +18,9 @@ type Runner struct {
 	// Longest is how long a case may take in real time; longer ones are not
 	// applicable. 0: a minute and a half.
 	Longest time.Duration
+	// Known are the cases, by their identifiers, that are known not to pass:
+	// they are not tried again when they fail.
+	Known map[string]bool
 	// Progress, if not nil, is told of every result, one at a time; of those
 	// that are tried again, each time.
 	Progress func(Result)
@@ -36,7 +39,8 @@ type job struct {
 // of the cases. Cases that had not begun when ctx ended are inconclusive.
 //
 // A real clock judges the machine too: what did not pass is tried again, up to
-// twice, when there is less to do.
+// four times, when there is less to do. What stopped at the same step three
+// times is believed.
 func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 	profiles := r.Profiles
 	if len(profiles) == 0 {
@@ -50,23 +54,46 @@ func (r Runner) Run(ctx context.Context, cases []*Case) []Result {
 	}
 	results := make([]Result, len(jobs))
 	r.play(ctx, jobs, results, r.order(jobs), 1)
-	for try := 2; try <= tries && !r.virtual() && ctx.Err() == nil; try++ {
+	if r.virtual() {
+		return results
+	}
+	stops := make([]stop, len(jobs))
+	for try := 2; try <= tries && ctx.Err() == nil; try++ {
 		var again []int
 		for k, result := range results {
-			if result.Verdict == Fail || result.Verdict == Inconclusive {
+			if r.doubted(result) && stops[k].count(result) < believed {
 				again = append(again, k)
 			}
 		}
 		quieter := r
-		quieter.Parallel = max(1, r.parallel()/8)
+		quieter.Parallel = max(1, r.parallel()>>(try-1))
 		quieter.play(ctx, jobs, results, again, try)
 	}
 	return results
 }
 
 // tries is how often a case is played in real time before it is believed to
-// fail.
-const tries = 5
+// fail, and believed how often if it is the same step each time.
+const (
+	tries    = 5
+	believed = 3
+)
+
+// doubted reports whether a result is to be tried again.
+func (r Runner) doubted(result Result) bool {
+	return result.Verdict == Inconclusive || result.Verdict == Fail && !r.Known[result.Case]
+}
+
+// stop is the line at which a case stopped, and how often in a row.
+type stop struct{ line, times int }
+
+func (s *stop) count(result Result) int {
+	if result.Line != s.line {
+		*s = stop{line: result.Line}
+	}
+	s.times++
+	return s.times
+}
 
 // play plays the jobs that order names, and puts their results in place.
 func (r Runner) play(ctx context.Context, jobs []job, results []Result, order []int, try int) {

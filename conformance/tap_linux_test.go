@@ -29,13 +29,13 @@ func buildTapstack(t *testing.T) string {
 	return path
 }
 
-// sample is some cases of each group, in turn from its beginning to its end:
+// someOfEach is some cases of each group, in turn from its beginning to its end:
 // none that takes longer than it says.
-func sample(all []*Case, ofGroup int, longest time.Duration) (some []*Case) {
+func someOfEach(all []*Case, ofGroup int, longest time.Duration) (some []*Case) {
 	groups, _ := Groups(all)
 	for _, g := range groups {
 		fits := slices.DeleteFunc(slices.Clone(all), func(c *Case) bool {
-			return c.Group != g || c.Length() > longest || knownFailures[c.ID] != ""
+			return c.Group != g || c.Length() > longest || knownFailures[c.ID]
 		})
 		for k := range min(ofGroup, len(fits)) {
 			some = append(some, fits[k*len(fits)/min(ofGroup, len(fits))])
@@ -53,7 +53,7 @@ func TestTap(t *testing.T) {
 	}
 	t.Parallel()
 	d := TapDriver{Executable: buildTapstack(t)}
-	results := Runner{Driver: d}.Run(context.Background(), sample(scenarios(t), 15, 12*time.Second))
+	results := Runner{Driver: d}.Run(context.Background(), someOfEach(scenarios(t), 15, 12*time.Second))
 	for _, r := range results {
 		if r.Verdict == Fail || r.Verdict == Inconclusive {
 			var b strings.Builder
@@ -205,7 +205,7 @@ func TestTap_InterruptedRunLeavesNothing(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "hosts run", func() bool { return len(commandLines(t, executable)) > 4 })
+		eventually(t, "hosts run", func() bool { return len(commandLines(t, executable)) > 4 })
 		cmd.Process.Signal(signal)
 		err = cmd.Wait()
 		if signal == os.Interrupt {
@@ -220,12 +220,12 @@ func TestTap_InterruptedRunLeavesNothing(t *testing.T) {
 				t.Errorf("interrupted, it leaves %q", left)
 			}
 		}
-		within(t, "hosts end", func() bool { return len(commandLines(t, executable)) == 0 })
+		eventually(t, "hosts end", func() bool { return len(commandLines(t, executable)) == 0 })
 	}
 }
 
-// within waits until something holds.
-func within(t *testing.T, what string, holds func() bool) {
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -30,6 +30,13 @@ type Driver interface {
 	Open(Setup) (Target, error)
 }
 
+// Coarse is a Driver of hosts whose timers are the later, the longer they are.
+type Coarse interface {
+	// Late is how much later, besides Slack, a timer of this duration may go
+	// off.
+	Late(time.Duration) time.Duration
+}
+
 // Setup is what a case wants of a host.
 type Setup struct {
 	Profile  string
