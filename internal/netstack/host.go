@@ -164,7 +164,7 @@ func New(cfg Config) (*Host, error) {
 func (h *Host) start() error {
 	transports := []stack.TransportProtocolFactory{udp.NewProtocol, icmp.NewProtocol6}
 	if !h.cfg.WithoutTCP {
-		transports = append(transports, tcp.NewProtocolCUBIC)
+		transports = append(transports, tcp.NewProtocol)
 	}
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv6.NewProtocolWithOptions(ipv6.Options{})},

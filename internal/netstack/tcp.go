@@ -24,6 +24,12 @@ func (h *Host) tuneTCP() {
 	h.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &send)
 }
 
+// sendPiece is how much data gVisor gets at once: the most that one of its
+// segments takes for the device to cut, and a multiple of 1400, which gVisor
+// counts as one packet at an MTU of 1500. It leaves while the next is copied,
+// and no remnant of it needs a frame of its own.
+const sendPiece = 46 * 1400
+
 // TCPConn is a TCP connection. It implements net.Conn.
 type TCPConn struct {
 	socket
@@ -234,7 +240,7 @@ func (c *TCPConn) write(b []byte) (done int, _ error) {
 		if done == len(b) {
 			return done, nil
 		}
-		c.payload.Reset(b[done:])
+		c.payload.Reset(b[done:min(len(b), done+sendPiece)])
 		n, err := c.ep.Write(&c.payload, tcpip.WriteOptions{})
 		done += int(n)
 		switch err.(type) {
