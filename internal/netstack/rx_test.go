@@ -107,11 +107,13 @@ func TestRxSizes(t *testing.T) {
 
 // TestRxLongHeaders: headers that go on behind the first piece.
 func TestRxLongHeaders(t *testing.T) {
-	p := newPair(t)
+	p := newPair(t, func(c *Config) { c.GSOMaxSize = 65536 })
 	server := listenUDP(t, p.a, port(unspecified, 53))
 	rx := p.a.NewRxBuffer()
 	defer rx.Release()
-	long := func(next uint8) []byte { return options(next, append([]byte{0x1e, 250}, make([]byte, 250)...)...) }
+	long := func(next uint8) []byte {
+		return options(next, bytes.Repeat(append([]byte{0x1e, 250}, make([]byte, 250)...), 8)...)
+	}
 	frameOf := func(packet []byte) int { return fill(rx.Pieces(), append(make([]byte, ethernetSize), packet...)) }
 	n := frameOf(ip(addrB, addrA, 255, destOptions, long(protoICMPv6), neighborSolicit(addrB, addrA, addrA)))
 	if got := rx.Kind(n); got != ND {
