@@ -103,6 +103,7 @@ type Host struct {
 	out          gate // to Config.Output
 	// closedWindows is how many TCP connections offer no window.
 	closedWindows atomic.Int32
+	writing       atomic.Int32  // TCP connections in Write
 	wantProgress  atomic.Uint32 // see WantProgress
 
 	paths       pathMTUs
