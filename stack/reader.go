@@ -10,26 +10,36 @@ import (
 	"github.com/tapstack/tapstack/nd"
 )
 
+// smallBatch and largeBatch are how many frames are read at once: what segments
+// of MTU size are joined of, and what 64 KiB each take of memory.
+const smallBatch, largeBatch = 64, 8
+
 // read is the reader of an interface: data goes to the sockets at once,
 // control frames to the loop with the time at which they were read.
 func (i *Interface) read() {
 	defer close(i.readDone)
-	const batch = 8
-	var frames [batch]Frame
-	var buffers [batch]*netstack.RxBuffer
+	batch := smallBatch
+	if i.link.Offload().TCPSegmentation {
+		batch = largeBatch
+	}
+	frames := make([]Frame, batch)
+	buffers := make([]*netstack.RxBuffer, batch)
+	coalescer := i.host.NewCoalescer()
 	for k := range buffers {
 		buffers[k] = i.host.NewRxBuffer()
+		buffers[k].CoalesceBy(coalescer)
 		defer buffers[k].Release()
 	}
 	for {
 		for k := range frames {
 			frames[k] = Frame{Data: buffers[k].Pieces()}
 		}
-		n, err := i.link.Read(frames[:])
+		n, err := i.link.Read(frames)
 		now := time.Now()
 		for k := range n {
 			i.receive(now, buffers[k], &frames[k])
 		}
+		coalescer.Flush()
 		if err != nil {
 			i.readFailed(err)
 			return

@@ -103,6 +103,7 @@ type Host struct {
 	out          gate // to Config.Output
 	// closedWindows is how many TCP connections offer no window.
 	closedWindows atomic.Int32
+	writing       atomic.Int32  // TCP connections in Write
 	wantProgress  atomic.Uint32 // see WantProgress
 
 	paths       pathMTUs
@@ -164,7 +165,7 @@ func New(cfg Config) (*Host, error) {
 func (h *Host) start() error {
 	transports := []stack.TransportProtocolFactory{udp.NewProtocol, icmp.NewProtocol6}
 	if !h.cfg.WithoutTCP {
-		transports = append(transports, tcp.NewProtocolCUBIC)
+		transports = append(transports, tcp.NewProtocol)
 	}
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv6.NewProtocolWithOptions(ipv6.Options{})},

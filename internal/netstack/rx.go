@@ -8,20 +8,22 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// pieceSizes is how the room for a frame is cut. Only pieces that were used
-// are replaced, so a small packet costs a small piece, and stays in the small
-// piece while it waits to be read. The first takes all headers of nearly every
-// packet. Together they take the largest IPv6 packet and an Ethernet header.
-var pieceSizes = [...]int{256, 2048, 4096, 8192, 16384, 32768, 2048}
+// firstPiece is the room for the first part of a frame: all of one that fits
+// the usual MTU, and all headers of nearly every other. What is longer goes on
+// in a second piece. gVisor pays for each piece of a packet several times, so
+// there are no more.
+const firstPiece = 2048
 
 // RxBuffer is room for one Ethernet frame at a time, which a link reads into
-// and gVisor then keeps, so that nothing is copied. One goroutine uses it at a
-// time.
+// and gVisor then keeps, so that nothing is copied but what is small. One
+// goroutine uses it at a time.
 type RxBuffer struct {
 	host    *Host
+	sizes   []int // of the pieces
 	views   []*buffer.View
 	pieces  [][]byte
 	scratch []byte
+	joined  *Coalescer // or nil
 }
 
 // NewRxBuffer makes room for frames of the largest size that the host can
@@ -31,21 +33,25 @@ func (h *Host) NewRxBuffer() *RxBuffer {
 	if h.cfg.GSOMaxSize == 0 {
 		room = ethernetSize + h.cfg.MTU
 	}
-	b := &RxBuffer{host: h}
-	for i := 0; room > 0; i++ {
-		b.views = append(b.views, nil)
-		b.pieces = append(b.pieces, nil)
-		room -= pieceSizes[i]
+	b := &RxBuffer{host: h, sizes: []int{firstPiece}}
+	if room > firstPiece {
+		b.sizes = append(b.sizes, room-firstPiece)
 	}
+	b.views = make([]*buffer.View, len(b.sizes))
+	b.pieces = make([][]byte, len(b.sizes))
 	return b
 }
+
+// CoalesceBy has TCP segments that Deliver hands up joined by g, which is to be
+// flushed when all that was read is delivered.
+func (b *RxBuffer) CoalesceBy(g *Coalescer) { b.joined = g }
 
 // Pieces returns the room for one frame, to be filled in order. After Deliver
 // it is to be asked for again.
 func (b *RxBuffer) Pieces() [][]byte {
 	for i, v := range b.views {
 		if v == nil {
-			v = buffer.NewViewSize(pieceSizes[i])
+			v = buffer.NewViewSize(b.sizes[i])
 			b.views[i], b.pieces[i] = v, v.AsSlice()
 		}
 	}
@@ -114,20 +120,33 @@ func (b *RxBuffer) Deliver(n int, checksumValid bool) {
 	if !h.admit(packet, w, kind) || !h.prepare(packet, checksumValid) {
 		return
 	}
+	if b.joined != nil && packet[6] == protoTCP {
+		if n <= firstPiece {
+			b.joined.add(b, n, checksumValid)
+			return
+		}
+		b.joined.flushFlow(packet)
+	}
 	payload := b.take(n)
 	payload.TrimFront(ethernetSize)
 	h.deliver(payload, checksumValid && !w.fragmented)
 }
 
-// take cuts the first n octets out of the room.
+// take moves the first n octets out of the room. What fills less than half of
+// its piece is copied, so that packets that wait to be read occupy no more than
+// about twice their size.
 func (b *RxBuffer) take(n int) buffer.Buffer {
 	var taken buffer.Buffer
 	for i := 0; n > 0; i++ {
-		v := b.views[i]
-		v.CapLength(n)
-		n -= v.Size()
+		v, used := b.views[i], min(n, b.sizes[i])
+		if used <= b.sizes[i]/2 {
+			v = buffer.NewViewWithData(b.pieces[i][:used])
+		} else {
+			v.CapLength(used)
+			b.views[i], b.pieces[i] = nil, nil
+		}
 		taken.Append(v)
-		b.views[i], b.pieces[i] = nil, nil
+		n -= used
 	}
 	return taken
 }

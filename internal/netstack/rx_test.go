@@ -107,11 +107,13 @@ func TestRxSizes(t *testing.T) {
 
 // TestRxLongHeaders: headers that go on behind the first piece.
 func TestRxLongHeaders(t *testing.T) {
-	p := newPair(t)
+	p := newPair(t, func(c *Config) { c.GSOMaxSize = 65536 })
 	server := listenUDP(t, p.a, port(unspecified, 53))
 	rx := p.a.NewRxBuffer()
 	defer rx.Release()
-	long := func(next uint8) []byte { return options(next, append([]byte{0x1e, 250}, make([]byte, 250)...)...) }
+	long := func(next uint8) []byte {
+		return options(next, bytes.Repeat(append([]byte{0x1e, 250}, make([]byte, 250)...), 8)...)
+	}
 	frameOf := func(packet []byte) int { return fill(rx.Pieces(), append(make([]byte, ethernetSize), packet...)) }
 	n := frameOf(ip(addrB, addrA, 255, destOptions, long(protoICMPv6), neighborSolicit(addrB, addrA, addrA)))
 	if got := rx.Kind(n); got != ND {
@@ -145,5 +147,33 @@ func TestRxShort(t *testing.T) {
 	}
 	if got := p.ab.logged(); len(got) != 0 {
 		t.Errorf("sent %x", got[0].data)
+	}
+}
+
+// TestRxMemory: what waits to be read keeps a piece only if it fills more than
+// half of it.
+func TestRxMemory(t *testing.T) {
+	p := newPair(t, func(c *Config) { c.GSOMaxSize = 65536 })
+	server := listenUDP(t, p.a, port(unspecified, 53))
+	server.SetReadBuffer(1 << 20)
+	rx := p.a.NewRxBuffer()
+	defer rx.Release()
+	second := len(rx.Pieces()[1])
+	for _, test := range []struct {
+		frame int
+		keeps [2]bool
+	}{
+		{firstPiece / 2, [2]bool{}},
+		{firstPiece/2 + 1, [2]bool{true, false}},
+		{firstPiece + second/2, [2]bool{true, false}},
+		{firstPiece + second/2 + 1, [2]bool{true, true}},
+	} {
+		data := make([]byte, test.frame-ethernetSize-ipv6Size-header.UDPMinimumSize)
+		frame := append(make([]byte, ethernetSize), ip(addrB, addrA, 64, protoUDP, udpMessage(port(addrB, 1), port(addrA, 53), data))...)
+		fill(rx.Pieces(), frame)
+		rx.Deliver(len(frame), false)
+		if got := [2]bool{rx.pieces[0] == nil, rx.pieces[1] == nil}; got != test.keeps {
+			t.Errorf("a frame of %d octets keeps %v, want %v", test.frame, got, test.keeps)
+		}
 	}
 }

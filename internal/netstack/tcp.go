@@ -17,12 +17,18 @@ import (
 
 // tuneTCP sets the options of TCP for the whole host.
 func (h *Host) tuneTCP() {
-	const smallest, usual, largest = 4 << 10, 1 << 20, 8 << 20
+	const smallest, usual, largest = 4 << 10, 1 << 20, mostBuffer
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: smallest, Default: usual, Max: largest}
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: smallest, Default: usual, Max: largest}
 	h.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &receive)
 	h.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &send)
 }
+
+// sendPiece is how much data gVisor gets at once: the most that one of its
+// segments takes for the device to cut, and a multiple of what it counts as one
+// packet. It leaves while the next is copied,
+// and no remnant of it needs a frame of its own.
+const sendPiece = 46 * countedMSS
 
 // TCPConn is a TCP connection. It implements net.Conn.
 type TCPConn struct {
@@ -34,6 +40,8 @@ type TCPConn struct {
 	told          atomic.Uint32 // the least path MTU that gVisor was told
 	gone          atomic.Bool   // not in the flow table any more
 	progress      progress
+	buffer        sendBuffer
+	bufferSet     atomic.Bool // by the user
 
 	mu      sync.Mutex
 	dialing bool
@@ -217,7 +225,10 @@ func (c *TCPConn) read(b []byte) (int, error) {
 // Write implements net.Conn. It returns when gVisor has taken all of b.
 func (c *TCPConn) Write(b []byte) (int, error) {
 	c.writeMu.Lock()
+	c.host.writing.Add(1)
+	c.share()
 	n, err := c.write(b)
+	c.host.writing.Add(-1)
 	c.writeMu.Unlock()
 	if err != nil {
 		err = c.opError("write", err)
@@ -234,12 +245,13 @@ func (c *TCPConn) write(b []byte) (done int, _ error) {
 		if done == len(b) {
 			return done, nil
 		}
-		c.payload.Reset(b[done:])
+		c.payload.Reset(b[done:min(len(b), done+sendPiece)])
 		n, err := c.ep.Write(&c.payload, tcpip.WriteOptions{})
 		done += int(n)
 		switch err.(type) {
 		case nil:
 		case *tcpip.ErrWouldBlock:
+			c.enlarge()
 			if err := c.wait(c.writable, &c.writeDeadline); err != nil {
 				return done, err
 			}
@@ -311,6 +323,7 @@ func (c *TCPConn) RemoteAddr() net.Addr { return tcpAddr(c.remote) }
 // SetWriteBuffer sets how many octets wait to be sent, or to be acknowledged, at
 // most.
 func (c *TCPConn) SetWriteBuffer(n int) (err error) {
+	c.bufferSet.Store(true)
 	c.quietly(func() { err = c.socket.SetWriteBuffer(n) })
 	return err
 }

@@ -119,12 +119,17 @@ func (w *wire) run() {
 	}
 	rx := w.to.NewRxBuffer()
 	defer rx.Release()
+	joined := w.to.NewCoalescer()
+	rx.CoalesceBy(joined)
 	for f := range w.frames {
 		n := fill(rx.Pieces(), f.data)
 		if n < len(f.data) {
 			panic("frame does not fit into RxBuffer")
 		}
 		rx.Deliver(n, f.offload.NeedsChecksum)
+		if len(w.frames) == 0 {
+			joined.Flush()
+		}
 	}
 }
 
