@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"internal/services":  {"stack"},
 	"internal/state":     {"nd"},
 	"internal/netnstest": {},
+	"internal/pcap":      {},
 	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
 	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
 	"cmd/tapstack-bench": {"nd", "rib", "stack", "internal/addrmap", "internal/control", "cmd/tapstack-bench/internal/..."},
