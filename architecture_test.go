@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"internal/state":     {"nd"},
 	"internal/netnstest": {},
 	"internal/pcap":      {},
-	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode"},
+	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/decode", "internal/pcap"},
 	"cmd/tapstack":       {"nd", "dad", "mld", "rib", "stack", "tap", "conformance", "internal/..."},
 	"cmd/tapstack-bench": {"nd", "rib", "stack", "internal/addrmap", "internal/control", "cmd/tapstack-bench/internal/..."},
 	// The rivals are compiled into this one command.

@@ -214,6 +214,14 @@ func (m *message) read() {
 	}
 }
 
+// kindNames are the kinds of messages in words.
+var kindNames = map[string]string{
+	"ns": "neighbor solicitation", "na": "neighbor advertisement", "rs": "router solicitation", "ra": "router advertisement", "redirect": "redirect",
+	"query": "query", "report": "report", "report1": "report of version 1", "done": "done",
+}
+
+func (m *message) name() string { return kindNames[m.kind] }
+
 // parsed is an address, or the zero one.
 func parsed(s string) netip.Addr {
 	a, _ := netip.ParseAddr(s)

@@ -54,6 +54,16 @@ func (h *checkedHost) listens(m *message) {
 	}
 }
 
+// joinedLate notes that a group was joined for the addresses that are being
+// tested, though not before their probes.
+func (h *checkedHost) joinedLate(group netip.Addr) {
+	for addr, a := range h.addrs {
+		if a.running && nd.SolicitedNode(addr) == group {
+			a.joinedFor = true
+		}
+	}
+}
+
 // version: a host begins with the version of its profile, and changes to the
 // other one for a querier of version 1 alone. A querier before the capture
 // counts only until the interface came up.
@@ -62,7 +72,7 @@ func (h *checkedHost) version(m *message) {
 	case h.c.cfg.Profile == "rfc2462" && first:
 		h.departs(ruleMLDVersion, "MLD of version 1 (RFC 2710)", "a report of version 2")
 	case (h.c.cfg.Profile == "rfc4862" || h.c.cfg.Profile == "current") && !first && !h.c.v1 && h.fresh:
-		h.departs(ruleMLDVersion, "MLD of version 2, while no querier of version 1 was heard", "a %s of version 1", m.kind)
+		h.departs(ruleMLDVersion, "MLD of version 2, while no querier of version 1 was heard", "a %s of version 1", m.name())
 	}
 }
 
@@ -70,16 +80,16 @@ func scopeOf(g netip.Addr) byte { return g.As16()[1] & 0xf }
 
 func (h *checkedHost) formMLD(m *message) {
 	if v := m.one("hoplimit"); v != "1" {
-		h.departs(ruleMLDForm, "hop limit 1 in a "+m.kind, "%s", v)
+		h.departs(ruleMLDForm, "hop limit 1 in a "+m.name(), "%s", v)
 	}
 	if m.one("alert") != "0" {
-		h.departs(ruleMLDForm, "a Router Alert for MLD in a "+m.kind, "none")
+		h.departs(ruleMLDForm, "a Router Alert for MLD in a "+m.name(), "none")
 	}
 	if !m.src.IsUnspecified() && !m.src.IsLinkLocalUnicast() {
-		h.departs(ruleMLDSource, "a "+m.kind+" from a link-local address or ::", "from %v", m.src)
+		h.departs(ruleMLDSource, "a "+m.name()+" from a link-local address or ::", "from %v", m.src)
 	}
 	if m.kind != "report" && m.one("length") != "24" {
-		h.departs(ruleMLD1Length, "24 octets in a "+m.kind, "%s", m.one("length"))
+		h.departs(ruleMLD1Length, "24 octets in a "+m.name(), "%s", m.one("length"))
 	}
 	to, r := mldRouters, ruleMLDTo
 	switch m.kind {
@@ -89,7 +99,7 @@ func (h *checkedHost) formMLD(m *message) {
 		to, r = allRouters, ruleMLD1To
 	}
 	if m.dst != to {
-		h.departs(r, fmt.Sprintf("a %s to %v", m.kind, to), "to %v", m.dst)
+		h.departs(r, fmt.Sprintf("a %s to %v", m.name(), to), "to %v", m.dst)
 	}
 }
 
@@ -123,6 +133,7 @@ func (h *checkedHost) listensTo(addr netip.Addr, m *message) {
 	g.query = false
 	if !g.member {
 		g.member, g.joinedAt = true, now
+		h.joinedLate(addr)
 	}
 	g.reportedAt = now
 }

@@ -32,16 +32,16 @@ func (h *checkedHost) form(m *message) {
 		h.formND(m)
 	}
 	if bad := m.fields["malformed"]; len(bad) > 0 {
-		h.departs(h.formRule(m), "a "+m.kind+" that can be read", "%s", bad[0])
+		h.departs(h.formRule(m), "a "+m.name()+" that can be read", "%s", bad[0])
 	}
 	if m.one("checksum") == "bad" {
-		h.departs(h.formRule(m), "a right checksum in a "+m.kind, "a wrong one")
+		h.departs(h.formRule(m), "a right checksum in a "+m.name(), "a wrong one")
 	}
 	if code := m.one("code"); code != "" && code != "0" {
-		h.departs(h.formRule(m), "code 0 in a "+m.kind, "code %s", code)
+		h.departs(h.formRule(m), "code 0 in a "+m.name(), "code %s", code)
 	}
 	if r := m.one("reserved"); m.is("nd") && r != "" && r != "0" {
-		h.departs(h.formRule(m), "zero in the reserved field of a "+m.kind, "%s", r)
+		h.departs(h.formRule(m), "zero in the reserved field of a "+m.name(), "%s", r)
 	}
 }
 
@@ -60,7 +60,7 @@ func (h *checkedHost) formRule(m *message) rule {
 
 func (h *checkedHost) formND(m *message) {
 	if v := m.one("hoplimit"); v != "255" {
-		h.departs(h.formRule(m), "hop limit 255 in a "+m.kind, "%s", v)
+		h.departs(h.formRule(m), "hop limit 255 in a "+m.name(), "%s", v)
 	}
 	if (m.kind == "ns" || m.kind == "na") && m.target.IsMulticast() {
 		h.departs(h.formRule(m), "a unicast address as target", "%v", m.target)
