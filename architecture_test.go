@@ -43,7 +43,8 @@ var arrows = map[string][]string{
 	"internal/services":  {"stack"},
 	"internal/state":     {"nd"},
 	"internal/netnstest": {},
-	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/control", "internal/decode", "internal/diagram", "internal/pcapng"},
+	"internal/pcap":      {},
+	"conformance":        {"nd", "dad", "mld", "rib", "stack", "tap", "internal/control", "internal/decode", "internal/diagram", "internal/pcap", "internal/pcapng"},
 	// The hosts that others can be written after, and what they share.
 	"conformance/hostline":  {"nd", "conformance"},
 	"conformance/hosts/...": {"nd", "conformance", "conformance/hostline"},

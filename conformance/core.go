@@ -333,51 +333,60 @@ func (t *coreTarget) datagram(c Command) error {
 func (t *coreTarget) Do(c Command) error {
 	t.lastID++
 	id := t.lastID
-	holder := mld.Holder{Kind: mld.HolderSocket, ID: uint64(c.Socket)}
-	var ev stack.CoreEvent
-	switch c.Op {
-	case "up":
-		ev = stack.LinkUp{}
-	case "down":
-		ev = stack.LinkDown{}
-	case "add":
-		cfg, err := addressConfig(c)
-		if err != nil {
-			return err
-		}
-		ev = stack.AddAddresses{Requests: []stack.AddRequest{{ID: id, AddressConfig: cfg}}}
-	case "del":
-		ev = stack.RemoveAddress{ID: id, Addr: c.Addr}
-	case "join":
-		ev = stack.JoinGroup{ID: id, Group: c.Addr, Holder: holder}
-	case "leave":
-		ev = stack.LeaveGroup{ID: id, Group: c.Addr, Holder: holder}
-	case "filter":
-		ev = stack.SetGroupFilter{ID: id, Group: c.Addr, Holder: holder, Filter: filterOf(c)}
-	case "route-add":
-		ev = stack.AddRoute{ID: id, RouteConfig: stack.RouteConfig{Prefix: c.Prefix, Via: c.Via}}
-	case "route-del":
-		ev = stack.RemoveRoute{ID: id, RouteConfig: stack.RouteConfig{Prefix: c.Prefix, Via: c.Via}}
-	case "neighbor-add":
-		ev = stack.SetNeighbor{ID: id, Addr: c.Addr, LinkAddr: c.LinkAddr}
-	case "neighbor-del":
-		ev = stack.DeleteNeighbor{ID: id, Addr: c.Addr}
-	case "flush":
-		ev = stack.FlushNeighbors{ID: id}
-	case "mac":
-		ev = stack.SetLinkAddr{ID: id, LinkAddr: c.LinkAddr}
-	case "mtu":
-		ev = stack.SetMTU{MTU: c.Size}
-	case "send":
+	ev, err := eventOf(c, id)
+	if err != nil {
+		return err
+	}
+	if ev == nil {
 		return t.datagram(c)
-	default:
-		return cannot("the Core knows no command", c.Op)
 	}
 	t.failed = map[stack.RequestID]error{}
 	t.step(ev)
-	err := t.failed[id]
+	err = t.failed[id]
 	t.failed = nil
 	return err
+}
+
+// eventOf is what a command is to a Core; nil: it is a matter of what is above.
+func eventOf(c Command, id stack.RequestID) (stack.CoreEvent, error) {
+	holder := mld.Holder{Kind: mld.HolderSocket, ID: uint64(c.Socket)}
+	switch c.Op {
+	case "up":
+		return stack.LinkUp{}, nil
+	case "down":
+		return stack.LinkDown{}, nil
+	case "add":
+		cfg, err := addressConfig(c)
+		if err != nil {
+			return nil, err
+		}
+		return stack.AddAddresses{Requests: []stack.AddRequest{{ID: id, AddressConfig: cfg}}}, nil
+	case "del":
+		return stack.RemoveAddress{ID: id, Addr: c.Addr}, nil
+	case "join":
+		return stack.JoinGroup{ID: id, Group: c.Addr, Holder: holder}, nil
+	case "leave":
+		return stack.LeaveGroup{ID: id, Group: c.Addr, Holder: holder}, nil
+	case "filter":
+		return stack.SetGroupFilter{ID: id, Group: c.Addr, Holder: holder, Filter: filterOf(c)}, nil
+	case "route-add":
+		return stack.AddRoute{ID: id, RouteConfig: stack.RouteConfig{Prefix: c.Prefix, Via: c.Via}}, nil
+	case "route-del":
+		return stack.RemoveRoute{ID: id, RouteConfig: stack.RouteConfig{Prefix: c.Prefix, Via: c.Via}}, nil
+	case "neighbor-add":
+		return stack.SetNeighbor{ID: id, Addr: c.Addr, LinkAddr: c.LinkAddr}, nil
+	case "neighbor-del":
+		return stack.DeleteNeighbor{ID: id, Addr: c.Addr}, nil
+	case "flush":
+		return stack.FlushNeighbors{ID: id}, nil
+	case "mac":
+		return stack.SetLinkAddr{ID: id, LinkAddr: c.LinkAddr}, nil
+	case "mtu":
+		return stack.SetMTU{MTU: c.Size}, nil
+	case "send":
+		return nil, nil
+	}
+	return nil, cannot("the Core knows no command", c.Op)
 }
 
 // filterOf is the filter that a command sets.

@@ -26,7 +26,7 @@ the format of the scenarios.`,
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConformRun(), newConformList(), newConformExplain())
+	cmd.AddCommand(newConformRun(), newConformList(), newConformExplain(), newConformCheck())
 	return cmd
 }
 
