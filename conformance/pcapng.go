@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tapstack/tapstack/internal/pcapng"
+	"github.com/tapstack/tapstack/internal/pcap"
 )
 
 // WritePcapng writes the frames of the trace as tcpdump and Wireshark read
@@ -39,11 +39,11 @@ func (r Result) WritePcapng(w io.Writer) error {
 			packets[n-1].comments = append(packets[n-1].comments, "then: "+c)
 		}
 	}
-	out := pcapng.NewWriter(w, r.Target, [6]byte{})
+	out := pcap.NewWriter(w, r.Target, [6]byte{})
 	for _, p := range packets {
-		direction := pcapng.Outbound
+		direction := pcap.Outbound
 		if p.What == Sent {
-			direction = pcapng.Inbound
+			direction = pcap.Inbound
 		}
 		out.Packet(time.Unix(0, int64(p.At)), direction, p.Frame, p.comments...)
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tapstack/tapstack/internal/pcapng"
+	"github.com/tapstack/tapstack/internal/pcap"
 	"github.com/tapstack/tapstack/stack"
 )
 
@@ -29,20 +29,20 @@ func Tee(link stack.Link, w io.Writer) stack.Link {
 	if n, ok := link.(interface{ Name() string }); ok {
 		name = n.Name()
 	}
-	return &tee{Link: link, pcapng: pcapng.NewWriter(w, name, link.LinkAddr())}
+	return &tee{Link: link, file: pcap.NewWriter(w, name, link.LinkAddr())}
 }
 
 type tee struct {
 	stack.Link
-	mu     sync.Mutex // guards pcapng and the order of time in it
-	pcapng *pcapng.Writer
-	frame  []byte // room for one
+	mu    sync.Mutex // guards file and the order of time in it
+	file  *pcap.Writer
+	frame []byte // room for one
 }
 
 func (t *tee) Read(frames []stack.Frame) (int, error) {
 	n, err := t.Link.Read(frames)
 	for i := range frames[:n] {
-		t.record(&frames[i], frames[i].Len, pcapng.Inbound)
+		t.record(&frames[i], frames[i].Len, pcap.Inbound)
 	}
 	return n, err
 }
@@ -53,7 +53,7 @@ func (t *tee) Write(frames []stack.Frame) (int, error) {
 		for _, p := range frames[i].Data {
 			length += len(p)
 		}
-		t.record(&frames[i], length, pcapng.Outbound)
+		t.record(&frames[i], length, pcap.Outbound)
 	}
 	return t.Link.Write(frames)
 }
@@ -62,13 +62,13 @@ func (t *tee) Close() error {
 	err := t.Link.Close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if failed := t.pcapng.Err(); failed != nil {
+	if failed := t.file.Err(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("record the link's frames: %w", failed))
 	}
 	return err
 }
 
-func (t *tee) record(f *stack.Frame, length int, d pcapng.Direction) {
+func (t *tee) record(f *stack.Frame, length int, d pcap.Direction) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.frame = t.frame[:0]
@@ -78,7 +78,7 @@ func (t *tee) record(f *stack.Frame, length int, d pcapng.Direction) {
 		t.frame = append(t.frame, b...)
 	}
 	completeChecksum(t.frame, f.Offload)
-	t.pcapng.Packet(time.Now(), d, t.frame)
+	t.file.Packet(time.Now(), d, t.frame)
 }
 
 // completeChecksum does what o says is left to do. The field holds the sum of

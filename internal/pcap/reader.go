@@ -1,7 +1,9 @@
-// Package pcap reads captures of Ethernet frames: files of pcap, with micro-
-// or nanoseconds and of either byte order, and of pcapng
-// (draft-ietf-opsawg-pcap and -pcapng). It takes any octets and keeps one
-// frame at a time, whatever a file claims of itself.
+// Package pcap reads and writes captures of Ethernet frames
+// (draft-ietf-opsawg-pcap and -pcapng).
+//
+// A Reader takes files of pcap, with micro- or nanoseconds and of either byte
+// order, and of pcapng. It takes any octets and keeps one frame at a time,
+// whatever a file claims of itself. A Writer writes pcapng.
 package pcap
 
 import (

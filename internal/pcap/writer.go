@@ -1,7 +1,4 @@
-// Package pcapng writes Ethernet frames to a file that tcpdump and Wireshark
-// read, with the direction of each and what there is to say of it
-// (draft-ietf-opsawg-pcapng).
-package pcapng
+package pcap
 
 import (
 	"encoding/binary"
@@ -11,10 +8,7 @@ import (
 
 // Of draft-ietf-opsawg-pcapng, sections 4.1 to 4.3 and 3.5.
 const (
-	sectionHeader  = 0x0a0d0d0a
-	interfaceBlock = 1
-	enhancedPacket = 6
-	byteOrder      = 0x1a2b3c4d
+	byteOrder = 0x1a2b3c4d
 
 	optionEnd            = 0
 	optionComment        = 1 // of any block
@@ -22,8 +16,6 @@ const (
 	optionFlags          = 2 // epb_flags
 	optionMACAddr        = 6 // if_MACaddr
 	optionTimeResolution = 9 // if_tsresol
-
-	ethernet = 1 // LINKTYPE_ETHERNET
 
 	// maxComment keeps a comment below what the length of an option can say.
 	maxComment = 1 << 15
@@ -37,7 +29,9 @@ const (
 	Outbound Direction = 2
 )
 
-// Writer writes one section with one interface. Each block is one call of
+// Writer writes Ethernet frames as a pcapng that tcpdump and Wireshark read, with
+// the direction of each and what there is to say of it: one section with one
+// interface. Each block is one call of
 // Write, so that what is in a file is whole. After an error it writes nothing
 // more.
 type Writer struct {
@@ -50,7 +44,7 @@ type Writer struct {
 // Ethernet address of the interface; zero: it has none, or several.
 func NewWriter(w io.Writer, name string, addr [6]byte) *Writer {
 	p := &Writer{w: w}
-	p.begin(sectionHeader)
+	p.begin(magicNG)
 	p.uint32(byteOrder)
 	p.uint16(1) // major version
 	p.uint16(0) // minor version
@@ -58,8 +52,8 @@ func NewWriter(w io.Writer, name string, addr [6]byte) *Writer {
 	p.uint32(0xffffffff) // the length of the section is not known
 	p.end()
 
-	p.begin(interfaceBlock)
-	p.uint16(ethernet)
+	p.begin(blockInterface)
+	p.uint16(linkEthernet)
 	p.uint16(0) // reserved
 	p.uint32(0) // no limit to the length of a packet
 	p.option(optionName, []byte(name))
@@ -76,7 +70,7 @@ func NewWriter(w io.Writer, name string, addr [6]byte) *Writer {
 // interface at t. A comment is cut off at 32 KiB.
 func (p *Writer) Packet(t time.Time, d Direction, frame []byte, comments ...string) {
 	ns := uint64(t.UnixNano())
-	p.begin(enhancedPacket)
+	p.begin(blockEnhanced)
 	p.uint32(0) // the first interface
 	p.uint32(uint32(ns >> 32))
 	p.uint32(uint32(ns))

@@ -1,7 +1,9 @@
-package pcapng
+package pcap
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,5 +58,28 @@ func TestWriter_StopsAtTheFirstError(t *testing.T) {
 	w.Packet(time.Unix(0, 0), Inbound, nil)
 	if !errors.Is(w.Err(), errFull) || f.left != -1 {
 		t.Errorf("error %v after %d writes", w.Err(), 2-f.left)
+	}
+}
+
+// What a Writer writes a Reader reads.
+func TestWriter_ReaderReadsIt(t *testing.T) {
+	var file bytes.Buffer
+	w := NewWriter(&file, "wire", [6]byte{})
+	at, frame := time.Unix(7, 123_456_789), []byte("an odd number of octets")
+	w.Packet(at, Inbound, frame, "a comment")
+	w.Packet(at, Outbound, nil)
+	r, err := NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := r.Next()
+	if err != nil || !first.At.Equal(at) || !bytes.Equal(first.Data, frame) {
+		t.Errorf("read %+v, %v", first, err)
+	}
+	if second, err := r.Next(); err != nil || second.Number != 2 || len(second.Data) != 0 {
+		t.Errorf("read %+v, %v", second, err)
+	}
+	if _, err := r.Next(); err != io.EOF {
+		t.Errorf("error %v at the end", err)
 	}
 }
