@@ -87,10 +87,10 @@ func (t *Table) replaceSource(addr netip.Addr, old, now address) {
 		return
 	}
 	if wasSource {
-		t.sources = t.sources.without(old.class, a)
+		t.sources.remove(t.edit, old.class, a)
 	}
 	if isSource {
-		t.sources = t.sources.with(now.class, candidate{a, now.order})
+		t.sources.insert(t.edit, now.class, candidate{a, now.order})
 	}
 	t.snapshot = nil
 }
