@@ -2,6 +2,7 @@ package dad
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -86,6 +87,13 @@ func (m *Machine) Advance(now time.Time) []Action {
 	return m.take()
 }
 
+// AdvanceSome is Advance that stops after most timers. What is left is still
+// due: see Deadline.
+func (m *Machine) AdvanceSome(now time.Time, most int) []Action {
+	m.fireSome(now, most)
+	return m.take()
+}
+
 // Deadline returns when Advance is next needed; ok is false if it is not.
 func (m *Machine) Deadline() (t time.Time, ok bool) { return m.timers.Next() }
 
@@ -104,11 +112,13 @@ func (m *Machine) State(addr netip.Addr) State {
 // Len returns the number of addresses that are not Absent.
 func (m *Machine) Len() int { return len(m.trials) }
 
-func (m *Machine) fire(now time.Time) {
+func (m *Machine) fire(now time.Time) { m.fireSome(now, math.MaxInt) }
+
+func (m *Machine) fireSome(now time.Time, most int) {
 	if now.After(m.now) {
 		m.now = now
 	}
-	for {
+	for range most {
 		addr, at, ok := m.timers.PopDue(m.now)
 		if !ok {
 			return

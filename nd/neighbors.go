@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -212,6 +213,13 @@ func (n *Neighbors) Advance(now time.Time) []Action {
 	return n.take()
 }
 
+// AdvanceSome is Advance that stops after most timers. What is left is still
+// due: see Deadline.
+func (n *Neighbors) AdvanceSome(now time.Time, most int) []Action {
+	n.fireSome(now, most)
+	return n.take()
+}
+
 // Deadline returns when Advance has to be called next.
 func (n *Neighbors) Deadline() (t time.Time, ok bool) { return n.timers.Next() }
 
@@ -237,17 +245,22 @@ func (n *Neighbors) Lookup(a netip.Addr) (Neighbor, bool) {
 // Counters returns the counters.
 func (n *Neighbors) Counters() NeighborCounters { return n.counters }
 
-func (n *Neighbors) fireDue(now time.Time) {
+func (n *Neighbors) fireDue(now time.Time) { n.fireSome(now, math.MaxInt) }
+
+func (n *Neighbors) fireSome(now time.Time, most int) {
 	if now.Before(n.now) {
 		now = n.now
 	}
-	for {
+	for range most {
 		t, at, ok := n.timers.PopDue(now)
 		if !ok {
 			break
 		}
 		n.now = at
 		t.fire(n)
+	}
+	if at, ok := n.timers.Next(); ok && !at.After(now) {
+		return
 	}
 	n.now = now
 	for _, q := range []*timerq.Queue[netip.Addr]{&n.quiet, &n.probed} {

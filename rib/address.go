@@ -35,7 +35,8 @@ func (t *Table) assign(ev Assign) {
 	}
 
 	if !again || old.anycast != now.anycast {
-		t.putLocal(addr, now.anycast)
+		t.locals = t.locals.with(t.edit, local{addr.As16(), now.anycast})
+		t.snapshot = nil
 	}
 	t.replaceSource(addr, old, now)
 	if !again {
@@ -66,8 +67,8 @@ func (t *Table) withdraw(addr netip.Addr) {
 	owner := Owner{Kind: OwnerAddress, Addr: addr}
 	delete(t.addresses, addr.As16())
 	t.replaceSource(addr, old, address{anycast: true})
-	ms, _ := t.prefixes.Get(single(addr))
-	t.put(single(addr), ms.without(nil))
+	t.locals = t.locals.without(t.edit, addr.As16())
+	t.snapshot = nil
 	t.emit(Removed{localRoute(single(addr))})
 	if linkLocalPrefix.Contains(addr) {
 		t.releaseByAddress(t.find(onLinkKey(linkLocalPrefix)), owner)
@@ -75,17 +76,6 @@ func (t *Table) withdraw(addr netip.Addr) {
 	if old.onLink != nil {
 		t.releaseByAddress(old.onLink, owner)
 	}
-}
-
-func (t *Table) putLocal(addr netip.Addr, anycast bool) {
-	p, local := single(addr), localUnicast
-	if anycast {
-		local = localAnycast
-	}
-	if ms, _ := t.prefixes.Get(p); len(ms) > 0 {
-		local = ms.with(local[0])
-	}
-	t.put(p, local)
 }
 
 // replaceSource keeps the candidate sources: an anycast address is none
@@ -97,10 +87,10 @@ func (t *Table) replaceSource(addr netip.Addr, old, now address) {
 		return
 	}
 	if wasSource {
-		t.sources = t.sources.without(old.class, a)
+		t.sources.remove(t.edit, old.class, a)
 	}
 	if isSource {
-		t.sources = t.sources.with(now.class, candidate{a, now.order})
+		t.sources.insert(t.edit, now.class, candidate{a, now.order})
 	}
 	t.snapshot = nil
 }

@@ -234,7 +234,7 @@ func (m *member) hop(dst [16]byte) Hop {
 	if m.gateway() {
 		return Hop{Addr: m.nextHop}
 	}
-	return Hop{Addr: dst, Local: m.origin == Local}
+	return Hop{Addr: dst}
 }
 
 // hash mixes dst and flow.

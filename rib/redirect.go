@@ -166,12 +166,12 @@ func (r *redirects) view(k redirectKey) Route {
 }
 
 // redirected returns where a redirect sends packets from src to dst: one for
-// this source, else one for any. An own address is not sent away.
+// this source, else one for any. dst is no own address: that is not sent away.
 func (s *Snapshot) redirected(src, dst [16]byte) (target [16]byte, ok bool) {
 	e, ok := s.redirects.Lookup(netip.AddrFrom16(dst))
 	if !ok {
 		return target, false
 	}
 	target, ok = e.bySource.Lookup(netip.AddrFrom16(src))
-	return target, ok && !s.Local(dst)
+	return target, ok
 }

@@ -3,7 +3,6 @@ package rib
 import (
 	"cmp"
 	"math"
-	"net/netip"
 	"slices"
 )
 
@@ -70,26 +69,17 @@ type member struct {
 	nextHop    [16]byte // if gateway
 	origin     Origin
 	preference Preference
-	anycast    bool // a local route that is no source
 	metric     uint32
-	route      *route // nil: the local route
+	route      *route
 }
-
-// Most prefixes of a large table are the /128 of an address and nothing else.
-// They share these.
-var (
-	localUnicast = members{{origin: Local, metric: LocalMetric}}
-	localAnycast = members{{origin: Local, metric: LocalMetric, anycast: true}}
-)
 
 func (m *member) gateway() bool { return m.origin == StaticOrigin || m.origin == RA }
 
-// compare orders the routes of one prefix: an own address comes before
-// everything; then metric, then preference (RFC 4191, section 3.2). What ties
-// then is on-link, which has no next hop, before gateways, by their address.
+// compare orders the routes of one prefix: metric, then preference (RFC 4191,
+// section 3.2). What ties then is on-link, which has no next hop, before
+// gateways, by their address.
 func (m member) compare(o member) int {
 	return cmp.Or(
-		cmp.Compare(b2i(m.origin != Local), b2i(o.origin != Local)),
 		cmp.Compare(m.metric, o.metric),
 		cmp.Compare(o.preference, m.preference),
 		slices.Compare(m.nextHop[:], o.nextHop[:]),
@@ -111,7 +101,7 @@ func (ms members) with(m member) members {
 	return slices.Insert(slices.Clip(rest), i, m)
 }
 
-// without returns the members without r; a nil r is the local route.
+// without returns the members without r.
 func (ms members) without(r *route) members {
 	rest := make(members, 0, len(ms))
 	for _, m := range ms {
@@ -120,12 +110,4 @@ func (ms members) without(r *route) members {
 		}
 	}
 	return rest
-}
-
-// key is the key of m, a member of prefix p.
-func (m *member) key(p netip.Prefix) Key {
-	if m.route == nil {
-		return Key{Prefix: p, Origin: Local, Metric: LocalMetric}
-	}
-	return m.route.Key
 }

@@ -15,6 +15,7 @@ import (
 // here: NextHop and Lookup know no route to it. Source does take groups.
 type Snapshot struct {
 	prefixes         *bart.Table[members]
+	locals           *locals // nil: there are none
 	sources          sources
 	reach            *bart.Table[reach]      // nil: nothing is known
 	announcers       *bart.Table[announcer]  // nil: there are none
@@ -59,6 +60,9 @@ var (
 // It is false if there is no route: RFC 5942, section 4(4), forbids to take
 // dst for a neighbor then.
 func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (hop Hop, ok bool) {
+	if s.Local(dst) {
+		return Hop{Addr: dst, Local: true}, true
+	}
 	if s.redirects != nil {
 		if hop.Addr, ok = s.redirected(src, dst); ok {
 			return hop, true
@@ -69,7 +73,7 @@ func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (hop Hop, ok bool) {
 		return Hop{}, false
 	}
 	m := &ms[0]
-	if len(ms) > 1 && m.origin != Local {
+	if len(ms) > 1 {
 		if s.typeA {
 			m = s.stick(ms)
 		} else {
@@ -79,13 +83,7 @@ func (s *Snapshot) NextHop(src, dst [16]byte, flow uint32) (hop Hop, ok bool) {
 	if s.reach != nil && !s.typeA && s.failed(m) {
 		return s.detour(m, ms, src, dst, flow), true
 	}
-	hop.Addr = dst
-	if m.gateway() {
-		hop.Addr = m.nextHop
-	} else {
-		hop.Local = m.origin == Local
-	}
-	return hop, true
+	return m.hop(dst), true
 }
 
 // IsFirstHop reports whether packets from src, which may be zero, to dst go to
@@ -99,6 +97,9 @@ func (s *Snapshot) IsFirstHop(src, dst, router netip.Addr) bool {
 	if src.IsValid() {
 		from = src.As16()
 	}
+	if s.Local(dst.As16()) {
+		return false
+	}
 	if s.redirects != nil {
 		if to, ok := s.redirected(from, dst.As16()); ok {
 			return to == router.As16() && to != dst.As16()
@@ -106,7 +107,7 @@ func (s *Snapshot) IsFirstHop(src, dst, router netip.Addr) bool {
 	}
 	ms := s.find(dst.As16())
 	switch {
-	case len(ms) == 0 || ms[0].origin == Local:
+	case len(ms) == 0:
 		return false
 	case s.typeA:
 		return s.stick(ms).leadsTo(router.As16())
@@ -116,8 +117,7 @@ func (s *Snapshot) IsFirstHop(src, dst, router netip.Addr) bool {
 
 // Local reports whether dst is an assigned address.
 func (s *Snapshot) Local(dst [16]byte) bool {
-	ms := s.find(dst)
-	return len(ms) > 0 && ms[0].origin == Local
+	return s.locals.find(dst) != nil
 }
 
 // Lookup returns the best route to dst, whether its router can be reached or
@@ -128,12 +128,14 @@ func (s *Snapshot) Lookup(dst netip.Addr) (Route, bool) {
 	if !dst.Is6() {
 		return Route{}, false
 	}
+	if s.Local(dst.As16()) {
+		return Route{Key: localRoute(single(dst.WithZone(""))).Key}, true
+	}
 	ms := s.find(dst.As16())
 	if len(ms) == 0 {
 		return Route{}, false
 	}
-	m := &ms[0]
-	return Route{Key: m.key(single(dst.WithZone(""))), Preference: m.preference}, true
+	return Route{Key: ms[0].route.Key, Preference: ms[0].preference}, true
 }
 
 // IsSource reports whether addr may be given as a source by a caller: it is
@@ -142,8 +144,8 @@ func (s *Snapshot) IsSource(addr netip.Addr) bool {
 	if !addr.Is6() {
 		return false
 	}
-	ms := s.find(addr.As16())
-	return len(ms) > 0 && ms[0].origin == Local && !ms[0].anycast
+	l := s.locals.find(addr.As16())
+	return l != nil && !l.anycast
 }
 
 // Source returns the source address for a packet to dst, unicast or group, for
@@ -170,16 +172,14 @@ func (s *Snapshot) Source(dst netip.Addr) (netip.Addr, bool) {
 	return s.sources.best(dst, announced)
 }
 
-// find returns the routes of the longest prefix of dst, none if there is no
-// route.
+// find returns the routes of the longest prefix of dst, which is no own
+// address; none if there is no route.
 func (s *Snapshot) find(dst [16]byte) members {
 	if dst[0] == 0xff {
 		return nil
 	}
 	ms, ok := s.prefixes.Lookup(netip.AddrFrom16(dst))
 	switch {
-	case ok && ms[0].origin == Local:
-		return ms
 	case dst == [16]byte{} || dst == lowestBit128:
 		// RFC 4291, sections 2.5.2 and 2.5.3: `::` is no destination, and ::1
 		// never leaves the node.

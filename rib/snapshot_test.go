@@ -1,8 +1,11 @@
 package rib_test
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapstack/tapstack/rib"
 )
@@ -259,4 +262,36 @@ func TestRTE_R02_WorseRoutesGetNoShare(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a snapshot says of addresses and sources does not change with the table,
+// whose nodes are partly its own.
+func TestASnapshotStays(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	table := rib.New(rib.Config{})
+	type answer struct {
+		local  bool
+		source netip.Addr
+	}
+	ask := func(s *rib.Snapshot) (answers []answer) {
+		for i := range 300 {
+			source, _ := s.Source(numbered(i).Next())
+			answers = append(answers, answer{s.Local(numbered(i).As16()), source})
+		}
+		return answers
+	}
+	for range 100 {
+		s := table.Snapshot()
+		before := ask(s)
+		for range 1 + r.IntN(100) {
+			if a := numbered(r.IntN(300)); r.IntN(2) == 0 {
+				apply(table, rib.Withdraw{Addr: a})
+			} else {
+				apply(table, rib.Assign{Addr: a, PrefixLen: 128, Anycast: r.IntN(4) == 0, Deprecated: r.IntN(4) == 0})
+			}
+		}
+		if diff := cmp.Diff(before, ask(s), cmp.AllowUnexported(answer{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			t.Fatalf("a snapshot changed with the table (-before +after):\n%s", diff)
+		}
+	}
 }

@@ -1,15 +1,19 @@
 package rib
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // sources are the candidate sources of an interface (RFC 6724, section 4),
-// immutable. They are sorted into classes: the members of one class differ
+// persistent like locals. They are sorted into classes: the members of one class differ
 // in nothing that rules 2 to 7 look at, but for rule 5.5, which asks for a few
 // prefixes. So rule 8 alone decides among those within one of them, or among
 // all, by a walk down a trie. There are few classes, however many addresses.
 type sources struct {
 	rfc3484 bool
 	labels  labels
+	edit    uint64 // in which trees was made
 	trees   []tree
 }
 
@@ -96,30 +100,31 @@ func (s sources) rank(c class, dstScope, dstLabel uint8, announced bool) rank {
 	return r
 }
 
-func (s sources) with(cl class, c candidate) sources {
-	return s.change(cl, func(n *node) *node { return n.with(c) })
-}
-
-func (s sources) without(cl class, addr bits128) sources {
-	return s.change(cl, func(n *node) *node { return n.without(addr) })
-}
-
-// change copies s with another trie for class cl.
-func (s sources) change(cl class, edit func(*node) *node) sources {
-	trees := make([]tree, 0, len(s.trees)+1)
-	var root *node
-	for _, t := range s.trees {
-		if t.class == cl {
-			root = t.root
-			continue
+func (s *sources) insert(edit uint64, cl class, c candidate) {
+	s.own(edit)
+	for i := range s.trees {
+		if t := &s.trees[i]; t.class == cl {
+			t.root = t.root.with(edit, c)
+			return
 		}
-		trees = append(trees, t)
 	}
-	if root = edit(root); root != nil {
-		trees = append(trees, tree{cl, root})
+	s.trees = append(s.trees, tree{cl, (*node)(nil).with(edit, c)})
+}
+
+// remove takes out an address, which is there.
+func (s *sources) remove(edit uint64, cl class, addr bits128) {
+	s.own(edit)
+	i := slices.IndexFunc(s.trees, func(t tree) bool { return t.class == cl })
+	if s.trees[i].root = s.trees[i].root.without(edit, addr); s.trees[i].root == nil {
+		s.trees = slices.Delete(s.trees, i, i+1)
 	}
-	s.trees = trees
-	return s
+}
+
+// own makes the list of tries one that no snapshot has.
+func (s *sources) own(edit uint64) {
+	if s.edit != edit {
+		s.edit, s.trees = edit, slices.Clone(s.trees)
+	}
 }
 
 // scope returns the scope of RFC 6724, section 3.1: that of the group, or for

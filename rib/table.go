@@ -2,6 +2,7 @@ package rib
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,7 +23,9 @@ type Table struct {
 	// new one that shares all but the changed path with the old, which stays
 	// valid for the snapshots that have it.
 	prefixes  *bart.Table[members]
-	size      int // routes that are not local
+	size      int     // routes that are not local
+	locals    *locals // the local routes, which are apart: nil: none
+	edit      uint64  // one more with each snapshot: see locals
 	addresses map[[16]byte]address
 	assigned  uint64 // how often an address was assigned so far
 	sources   sources
@@ -119,12 +122,11 @@ func (t *Table) Counters() Counters { return t.counters }
 func (t *Table) Routes() []Route {
 	byAddress := t.addressOwners()
 	routes := make([]Route, 0, t.size+len(t.addresses))
-	for p, ms := range t.prefixes.AllSorted6() {
+	for _, a := range slices.SortedFunc(maps.Keys(t.addresses), func(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }) {
+		routes = append(routes, localRoute(single(netip.AddrFrom16(a))))
+	}
+	for _, ms := range t.prefixes.AllSorted6() {
 		for _, m := range ms {
-			if m.route == nil {
-				routes = append(routes, localRoute(p))
-				continue
-			}
 			r := Route{Key: m.route.Key, Preference: m.preference, Owners: byAddress[m.route], Expires: t.expires(m.route)}
 			for _, h := range m.route.holds {
 				r.Owners = append(r.Owners, h.owner)
@@ -135,7 +137,8 @@ func (t *Table) Routes() []Route {
 	for _, k := range t.redirects.all() {
 		routes = append(routes, t.redirects.view(k))
 	}
-	// The members of a prefix are in order already, and so are the redirects.
+	// The members of a prefix are in order already, and the redirects are; the
+	// local route of an address stays before its others.
 	slices.SortStableFunc(routes, func(a, b Route) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()))
 	})
@@ -146,8 +149,9 @@ func (t *Table) Routes() []Route {
 // view shares everything with the table.
 func (t *Table) Snapshot() *Snapshot {
 	if t.snapshot == nil {
+		t.edit++
 		t.snapshot = &Snapshot{
-			prefixes: t.prefixes, sources: t.sources, reach: t.gateways.reach,
+			prefixes: t.prefixes, locals: t.locals, sources: t.sources, reach: t.gateways.reach,
 			announcers: t.announcers, redirects: t.redirects.table,
 			typeA: t.cfg.TypeA, onLinkAssumption: t.cfg.OnLinkAssumption,
 		}
@@ -244,7 +248,7 @@ func (t *Table) expire(now time.Time) {
 func (t *Table) find(k Key) *route {
 	ms, _ := t.prefixes.Get(k.Prefix)
 	for _, m := range ms {
-		if m.route != nil && m.route.Key == k {
+		if m.route.Key == k {
 			return m.route
 		}
 	}

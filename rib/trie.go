@@ -12,56 +12,83 @@ type candidate struct {
 	order uint64
 }
 
-// node is a node of a binary trie of addresses, path-compressed and immutable:
-// a change copies the nodes on its path. An inner node stands for all that is
+// node is a node of a binary trie of addresses, path-compressed and persistent:
+// a change copies the nodes on its path, save those that were made in the same
+// edit, which no snapshot has (see locals). An inner node stands for all that is
 // below it by the candidate that was assigned first; as all below share their
 // bits before bit, that one also tells the prefix.
 type node struct {
 	first candidate
 	child [2]*node // by the value of bit
-	bit   uint8    // the first in which the children differ; 128: a leaf
+	mark  uint64   // the edit in which it was made, then 8 bits: see bit
 }
 
 const leaf = 128
 
+func newNode(edit uint64, bit uint8) *node { return &node{mark: edit<<8 | uint64(bit)} }
+
+// bit is the first in which the children differ; 128: a leaf.
+func (n *node) bit() uint8 { return uint8(n.mark) }
+
+// own returns a node that may be changed in this edit: n itself or a copy.
+func (n *node) own(edit uint64) *node {
+	if n.mark>>8 == edit {
+		return n
+	}
+	c := newNode(edit, n.bit())
+	c.first, c.child = n.first, n.child
+	return c
+}
+
 // with returns the trie with c, in place of an earlier c of the same address.
-func (n *node) with(c candidate) *node {
+func (n *node) with(edit uint64, c candidate) *node {
 	if n == nil {
-		return &node{first: c, bit: leaf}
+		l := newNode(edit, leaf)
+		l.first = c
+		return l
 	}
 	common := n.first.addr.common(c.addr)
 	switch {
-	case common < int(n.bit):
-		return join(uint8(common), n, &node{first: c, bit: leaf})
-	case n.bit == leaf:
-		return &node{first: c, bit: leaf}
+	case common < int(n.bit()):
+		parent := newNode(edit, uint8(common))
+		side := c.addr.bit(uint8(common))
+		parent.child[side], parent.child[1-side] = (*node)(nil).with(edit, c), n
+		parent.choose()
+		return parent
+	case n.bit() == leaf:
+		n = n.own(edit)
+		n.first = c
+		return n
 	}
-	side := c.addr.bit(n.bit)
-	return join(n.bit, n.child[side].with(c), n.child[1-side])
+	side := c.addr.bit(n.bit())
+	child := n.child[side].with(edit, c)
+	n = n.own(edit)
+	n.child[side] = child
+	n.choose()
+	return n
 }
 
 // without returns the trie without addr, which is in it.
-func (n *node) without(addr bits128) *node {
-	if n.bit == leaf {
+func (n *node) without(edit uint64, addr bits128) *node {
+	if n.bit() == leaf {
 		return nil
 	}
-	side := addr.bit(n.bit)
-	rest := n.child[side].without(addr)
+	side := addr.bit(n.bit())
+	rest := n.child[side].without(edit, addr)
 	if rest == nil {
 		return n.child[1-side]
 	}
-	return join(n.bit, rest, n.child[1-side])
+	n = n.own(edit)
+	n.child[side] = rest
+	n.choose()
+	return n
 }
 
-// join makes the parent of a and b, which differ at bit first.
-func join(bit uint8, a, b *node) *node {
-	n := &node{first: a.first, bit: bit}
-	if b.first.order < a.first.order {
-		n.first = b.first
+// choose has the children tell who stands for them.
+func (n *node) choose() {
+	if n.first = n.child[0].first; n.child[1].first.order < n.first.order {
+		n.first = n.child[1].first
 	}
-	side := a.first.addr.bit(bit)
-	n.child[side], n.child[1-side] = a, b
-	return n
 }
 
 // longest returns, of the addresses that have the most leading bits in common
@@ -70,10 +97,10 @@ func join(bit uint8, a, b *node) *node {
 func (n *node) longest(d bits128, limit int) (candidate, int) {
 	for {
 		common := n.first.addr.common(d)
-		if n.bit == leaf || common < int(n.bit) || limit <= int(n.bit) {
+		if n.bit() == leaf || common < int(n.bit()) || limit <= int(n.bit()) {
 			return n.first, min(common, limit)
 		}
-		n = n.child[d.bit(n.bit)]
+		n = n.child[d.bit(n.bit())]
 	}
 }
 
@@ -98,13 +125,13 @@ func (n *node) longestWithin(prefixes []prefix, d bits128, limit int) (best cand
 // none.
 func (n *node) within(p prefix) *node {
 	for {
-		if n.first.addr.common(p.addr) < min(int(n.bit), p.bits) {
+		if n.first.addr.common(p.addr) < min(int(n.bit()), p.bits) {
 			return nil
 		}
-		if int(n.bit) >= p.bits {
+		if int(n.bit()) >= p.bits {
 			return n
 		}
-		n = n.child[p.addr.bit(n.bit)]
+		n = n.child[p.addr.bit(n.bit())]
 	}
 }
 

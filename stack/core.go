@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tapstack/tapstack/dad"
@@ -167,7 +169,7 @@ func NewCore(cfg CoreConfig, r nd.Random) *Core {
 // Step fires everything that is due at or before now, then applies ev. The
 // actions are to be executed in order.
 func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
-	c.advance(now)
+	c.advance(now, math.MaxInt)
 	switch ev := ev.(type) {
 	case FrameReceived:
 		c.receive(ev.Frame)
@@ -183,6 +185,8 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 		c.cancelAdds(ev.IDs)
 	case RemoveAddress:
 		c.removeAddress(ev)
+	case RemoveAddresses:
+		c.removeAddresses(ev.Requests)
 	case AcceptAddress:
 		c.acceptAddress(ev)
 	case ProbeFailed:
@@ -227,7 +231,15 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 
 // Advance fires everything that is due at or before now.
 func (c *Core) Advance(now time.Time) []CoreAction {
-	c.advance(now)
+	c.advance(now, math.MaxInt)
+	return c.take()
+}
+
+// AdvanceSome is Advance that stops when it has about 1,000 actions, so that
+// those of very many addresses whose tests end at the same moment need not be in
+// memory all at once. What is left is still due: see Deadline.
+func (c *Core) AdvanceSome(now time.Time) []CoreAction {
+	c.advance(now, 1000)
 	return c.take()
 }
 
@@ -304,21 +316,25 @@ func (c *Core) earliest() (first time.Time, m machine, ok bool) {
 }
 
 // advance fires what is due at its nominal time and in time order over all
-// machines, so that a late caller gets the same actions as a punctual one.
-func (c *Core) advance(now time.Time) {
+// machines, so that a late caller gets the same actions as a punctual one. It
+// stops when there are most actions.
+func (c *Core) advance(now time.Time, most int) {
 	for {
 		t, m, ok := c.earliest()
 		if !ok || t.After(now) {
 			break
+		}
+		if len(c.out) >= most {
+			return
 		}
 		if t.After(c.now) {
 			c.now = t
 		}
 		switch m {
 		case machineDAD:
-			c.runDAD(c.dad.Advance(t))
+			c.runDAD(c.dad.AdvanceSome(t, most))
 		case machineND:
-			c.runND(c.neighbors.Advance(t))
+			c.runND(c.neighbors.AdvanceSome(t, most))
 		case machineMLD:
 			c.runMLD(c.groups.Advance(t))
 		case machineRIB:
@@ -392,11 +408,11 @@ func (c *Core) shutdown() {
 
 // removeAll removes the addresses that fit, at shutdown.
 func (c *Core) removeAll(fits func(*address) bool) {
+	as := slices.DeleteFunc(c.addresses.inOrder(), func(a *address) bool { return !fits(a) })
 	c.reportTogether(func() {
-		for _, a := range c.addresses.inOrder() {
-			if fits(a) {
-				c.remove(a, ErrClosed, "shutdown")
-			}
+		c.abortAndWithdraw(as)
+		for _, a := range as {
+			c.remove(a, ErrClosed, "shutdown")
 		}
 	})
 }
@@ -416,12 +432,13 @@ func (c *Core) suspend(err error) {
 	c.runMLD(c.groups.Step(c.now, mld.Down{}))
 	c.autoconfDown(err.Error())
 	c.forgetRouters()
-	for _, a := range c.addresses.inOrder() {
+	as := c.addresses.inOrder()
+	c.withdraw(as...)
+	for _, a := range as {
 		if a.request != 0 {
 			c.drop(a, err, err.Error())
 			continue
 		}
-		c.withdraw(a)
 		c.runDAD(c.dad.Step(c.now, dad.Stop{Addr: a.addr()}))
 		c.deadlines.Clear(addressTimer{a.addr(), retryDAD})
 		a.state = addressWaiting

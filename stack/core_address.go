@@ -193,7 +193,7 @@ func LinkLocalAddr(l nd.LinkAddr) netip.Addr {
 // settle ends the pending add of an address.
 func (c *Core) settle(a *address, err error) {
 	if a.request != 0 {
-		delete(c.addresses.byID, a.request)
+		c.addresses.settle(a.request)
 		c.done(a.request, err)
 		a.request = 0
 	}
@@ -222,9 +222,7 @@ func (c *Core) forget(a *address, err error) {
 // the address can still send, then source selection, routes, group and
 // sockets let it go.
 func (c *Core) remove(a *address, err error, reason string) {
-	if a.enabled() {
-		c.emit(Abort{a.addr()})
-	}
+	c.abortAndWithdraw([]*address{a})
 	c.drop(a, err, reason)
 }
 
@@ -252,12 +250,42 @@ func (c *Core) removeAddress(ev RemoveAddress) {
 	c.done(ev.ID, nil)
 }
 
-func (c *Core) cancelAdds(ids []RequestID) {
+// removeAddresses removes the link-local addresses last, each alone: the leaves
+// of the others come from one of them.
+func (c *Core) removeAddresses(evs []RemoveAddress) {
+	var as []*address
+	var linkLocal []RemoveAddress
 	c.reportTogether(func() {
-		for _, id := range ids {
-			if a, ok := c.addresses.byID[id]; ok {
-				c.remove(a, ErrAddressRemoved, "the add was cancelled")
+		for _, ev := range evs {
+			if a, ok := c.addresses.get(ev.Addr); ok && !a.isLinkLocal() {
+				as = append(as, a)
 			}
+		}
+		c.abortAndWithdraw(as)
+		for _, ev := range evs {
+			if ev.Addr.IsLinkLocalUnicast() {
+				linkLocal = append(linkLocal, ev)
+				continue
+			}
+			c.removeAddress(ev)
+		}
+	})
+	for _, ev := range linkLocal {
+		c.removeAddress(ev)
+	}
+}
+
+func (c *Core) cancelAdds(ids []RequestID) {
+	var as []*address
+	for _, id := range ids {
+		if a, ok := c.addresses.byID[id]; ok {
+			as = append(as, a)
+		}
+	}
+	c.reportTogether(func() {
+		c.abortAndWithdraw(as)
+		for _, a := range as {
+			c.remove(a, ErrAddressRemoved, "the add was cancelled")
 		}
 	})
 }

@@ -59,12 +59,12 @@ func (a *address) view() Address {
 // addressTable is the addresses of the interface in the order of their adding.
 type addressTable struct {
 	byAddr map[netip.Addr]*address
-	byID   map[RequestID]*address // those with a pending add
+	byID   map[RequestID]*address // those with a pending add; nil: none
 	seq    uint64
 }
 
 func newAddressTable() addressTable {
-	return addressTable{byAddr: make(map[netip.Addr]*address), byID: make(map[RequestID]*address)}
+	return addressTable{byAddr: make(map[netip.Addr]*address)}
 }
 
 func (t *addressTable) get(a netip.Addr) (*address, bool) {
@@ -77,7 +77,17 @@ func (t *addressTable) insert(a *address) {
 	a.seq = t.seq
 	t.byAddr[a.addr()] = a
 	if a.request != 0 {
+		if t.byID == nil {
+			t.byID = make(map[RequestID]*address)
+		}
 		t.byID[a.request] = a
+	}
+}
+
+// settle says that the add with this number is pending no more.
+func (t *addressTable) settle(id RequestID) {
+	if delete(t.byID, id); len(t.byID) == 0 {
+		t.byID = nil // there may have been very many
 	}
 }
 

@@ -155,17 +155,37 @@ func (c *Core) spread(a *address) {
 	c.runND(c.neighbors.Step(c.now, nd.Defend{Addr: a.addr(), Anycast: a.cfg.Anycast, Optimistic: optimistic}))
 }
 
-// withdraw takes an enabled address out of use, in the order source
-// selection, routes, defence, sockets.
-func (c *Core) withdraw(a *address) {
-	if !a.enabled() {
-		return
+// withdraw takes those of the addresses that are enabled out of use, in the
+// order source selection, routes, defence, sockets. One snapshot serves them
+// all.
+func (c *Core) withdraw(as ...*address) {
+	var enabled []*address
+	for _, a := range as {
+		if !a.enabled() {
+			continue
+		}
+		enabled = append(enabled, a)
+		a.state = addressTesting
+		c.runRIB(c.routes.Step(c.now, rib.Withdraw{Addr: a.addr()}))
+		c.runND(c.neighbors.Step(c.now, nd.Yield{Addr: a.addr()}))
 	}
-	a.state = addressTesting
-	c.runRIB(c.routes.Step(c.now, rib.Withdraw{Addr: a.addr()}))
-	c.runND(c.neighbors.Step(c.now, nd.Yield{Addr: a.addr()}))
-	c.publish()
-	c.emit(Disable{a.addr()})
+	if len(enabled) > 0 {
+		c.publish()
+	}
+	for _, a := range enabled {
+		c.emit(Disable{a.addr()})
+	}
+}
+
+// abortAndWithdraw is withdraw of addresses that are being removed: their
+// connections are reset while the addresses can still send.
+func (c *Core) abortAndWithdraw(as []*address) {
+	for _, a := range as {
+		if a.enabled() {
+			c.emit(Abort{a.addr()})
+		}
+	}
+	c.withdraw(as...)
 }
 
 // setReportSource gives mld and router discovery the oldest assigned

@@ -69,6 +69,9 @@ type (
 		ID   RequestID
 		Addr netip.Addr
 	}
+	// RemoveAddresses removes addresses like that, and has the groups that go
+	// with them reported together.
+	RemoveAddresses struct{ Requests []RemoveAddress }
 	// AcceptAddress ends endless probing on a link that loops frames back
 	// (RFC 7527, section 4.1).
 	AcceptAddress struct {
@@ -169,30 +172,31 @@ type (
 	NeighborUsed struct{ Addr netip.Addr }
 )
 
-func (FrameReceived) isCoreEvent()  {}
-func (LinkUp) isCoreEvent()         {}
-func (LinkDown) isCoreEvent()       {}
-func (Shutdown) isCoreEvent()       {}
-func (AddAddresses) isCoreEvent()   {}
-func (CancelAdds) isCoreEvent()     {}
-func (RemoveAddress) isCoreEvent()  {}
-func (AcceptAddress) isCoreEvent()  {}
-func (ProbeFailed) isCoreEvent()    {}
-func (AddRoute) isCoreEvent()       {}
-func (RemoveRoute) isCoreEvent()    {}
-func (SetNeighbor) isCoreEvent()    {}
-func (DeleteNeighbor) isCoreEvent() {}
-func (FlushNeighbors) isCoreEvent() {}
-func (JoinGroup) isCoreEvent()      {}
-func (LeaveGroup) isCoreEvent()     {}
-func (SetGroupFilter) isCoreEvent() {}
-func (LeaveGroups) isCoreEvent()    {}
-func (SetMTU) isCoreEvent()         {}
-func (Output) isCoreEvent()         {}
-func (RouterSkipped) isCoreEvent()  {}
-func (Progress) isCoreEvent()       {}
-func (SetLinkAddr) isCoreEvent()    {}
-func (NeighborUsed) isCoreEvent()   {}
+func (FrameReceived) isCoreEvent()   {}
+func (LinkUp) isCoreEvent()          {}
+func (LinkDown) isCoreEvent()        {}
+func (Shutdown) isCoreEvent()        {}
+func (AddAddresses) isCoreEvent()    {}
+func (CancelAdds) isCoreEvent()      {}
+func (RemoveAddress) isCoreEvent()   {}
+func (RemoveAddresses) isCoreEvent() {}
+func (AcceptAddress) isCoreEvent()   {}
+func (ProbeFailed) isCoreEvent()     {}
+func (AddRoute) isCoreEvent()        {}
+func (RemoveRoute) isCoreEvent()     {}
+func (SetNeighbor) isCoreEvent()     {}
+func (DeleteNeighbor) isCoreEvent()  {}
+func (FlushNeighbors) isCoreEvent()  {}
+func (JoinGroup) isCoreEvent()       {}
+func (LeaveGroup) isCoreEvent()      {}
+func (SetGroupFilter) isCoreEvent()  {}
+func (LeaveGroups) isCoreEvent()     {}
+func (SetMTU) isCoreEvent()          {}
+func (Output) isCoreEvent()          {}
+func (RouterSkipped) isCoreEvent()   {}
+func (Progress) isCoreEvent()        {}
+func (SetLinkAddr) isCoreEvent()     {}
+func (NeighborUsed) isCoreEvent()    {}
 
 // CoreAction is an output of Core. Actions are executed in order.
 type CoreAction interface{ isCoreAction() }

@@ -396,3 +396,81 @@ func BenchmarkGeneralQuery(b *testing.B) {
 		})
 	}
 }
+
+// Addresses that are removed together leave the snapshot together, before any
+// leaves the sockets; their groups are reported together, from the link-local
+// address even if that is removed with them; and each call gets its own result.
+//
+// Spec: derived, DER, MLD-R12
+func TestMLD_R12_RemovedTogether(t *testing.T) {
+	n := newNode(t, CoreConfig{})
+	n.up()
+	n.mustAdd("2001:db8::5/64")
+	n.mustAdd("2001:db8::6/64")
+	n.run(10 * time.Second)
+	n.take()
+	five, six := netip.MustParseAddr("2001:db8::5"), netip.MustParseAddr("2001:db8::6")
+	requests := []RemoveAddress{{1001, five}, {1002, ownLL}, {1003, six}, {1004, five}}
+	for _, r := range requests {
+		n.pending[r.ID] = true
+	}
+	n.step(RemoveAddresses{requests})
+	n.wantErr(1001, nil)
+	n.wantErr(1002, nil)
+	n.wantErr(1003, nil)
+	n.wantErr(1004, ErrNoSuchAddress)
+	actions := n.take()
+	inOrder(t, actions, "abort 2001:db8::5", "abort 2001:db8::6", "disable 2001:db8::5", "disable 2001:db8::6",
+		"send "+ownLL.String()+" > ff02::16: MLD TO_IN ff02::1:ff00:5 TO_IN ff02::1:ff00:6", "disable "+ownLL.String())
+	published := 0
+	for _, act := range actions {
+		switch act.(type) {
+		case Publish:
+			published++
+		case Disable:
+			if published == 0 {
+				t.Error("an address leaves the sockets before the snapshot")
+			}
+		}
+	}
+	if published != 2 { // of the two, and of the link-local address
+		t.Errorf("%d snapshots, want 2", published)
+	}
+	if as := n.core.Addresses(); len(as) != 0 {
+		t.Errorf("addresses are left: %v", as)
+	}
+}
+
+// What is done in pieces is what is done at once.
+func TestAdvanceSomeIsAdvanceInPieces(t *testing.T) {
+	const addresses = 5000
+	run := func(advance func(*Core, time.Time) []CoreAction) (got []string, most int) {
+		n := newNode(t, CoreConfig{})
+		n.up()
+		n.core.Step(n.now, AddAddresses{manyAddresses(addresses)})
+		until := n.now.Add(10 * time.Second)
+		for {
+			at, ok := n.core.Deadline()
+			if !ok || at.After(until) {
+				return got, most
+			}
+			actions := advance(n.core, at)
+			most = max(most, len(actions))
+			for _, act := range actions {
+				if _, ok := act.(Publish); !ok {
+					got = append(got, lines([]CoreAction{act})...)
+				}
+			}
+		}
+	}
+	whole, wholeMost := run((*Core).Advance)
+	pieces, most := run((*Core).AdvanceSome)
+	slices.Sort(whole) // the results come at the end of each piece
+	slices.Sort(pieces)
+	if !slices.Equal(whole, pieces) {
+		t.Errorf("%d actions in pieces, %d at once, and not the same", len(pieces), len(whole))
+	}
+	if most > 10_000 || wholeMost < 2*most {
+		t.Errorf("%d actions in the largest piece, %d at once", most, wholeMost)
+	}
+}

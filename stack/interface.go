@@ -242,7 +242,9 @@ func (r *requests) add(n int, done func(k int, err error)) RequestID {
 func (r *requests) finish(id RequestID, err error) {
 	r.mu.Lock()
 	done := r.pending[id]
-	delete(r.pending, id)
+	if delete(r.pending, id); len(r.pending) == 0 {
+		r.pending = nil // there may have been very many
+	}
 	r.mu.Unlock()
 	if done != nil {
 		done(err)

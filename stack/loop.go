@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
@@ -29,6 +30,7 @@ type loop struct {
 	frames  []Frame // waiting to be written together
 	probes  []netip.Addr
 	refused []ProbeFailed
+	awaited time.Time // the deadline before which the reader was waited for
 }
 
 func (l *loop) run() {
@@ -58,22 +60,27 @@ func (l *loop) turn() {
 	now := time.Now()
 	due, isDue := l.core.Deadline()
 	isDue = isDue && !due.After(now)
-	if isDue {
+	if isDue && !due.Equal(l.awaited) {
 		l.awaitReader()
+		l.awaited = due
 	}
 	frames, outputs, commands := l.i.inbox.take()
 	for _, f := range frames {
 		l.execute(l.core.Step(l.arrival(f, now), FrameReceived{f.frame}))
 	}
 	if isDue {
-		l.execute(l.core.Advance(now))
+		l.execute(l.core.AdvanceSome(now))
 	}
 	for _, ev := range outputs {
 		l.execute(l.core.Step(now, ev))
 	}
-	for _, c := range commands {
-		if c.event != nil {
-			l.execute(l.core.Step(now, c.event))
+	calls := len(commands)
+	for len(commands) > 0 {
+		event, n := together(commands)
+		c := commands[n-1]
+		commands = commands[n:]
+		if event != nil {
+			l.execute(l.core.Step(now, event))
 		}
 		if c.look != nil {
 			c.look(l.core)
@@ -82,6 +89,29 @@ func (l *loop) turn() {
 			close(c.done)
 		}
 	}
+	if calls > 1 {
+		// Who was answered may have another call: let them make it, so that these
+		// are taken together again.
+		runtime.Gosched()
+	}
+}
+
+// together returns the event of the first command, or one for several that
+// follow each other and can be done as one, and how many these are. Callers that
+// each remove an address are many at times.
+func together(commands []command) (event CoreEvent, n int) {
+	var requests []RemoveAddress
+	for _, c := range commands {
+		r, ok := c.event.(RemoveAddress)
+		if !ok || c.look != nil || c.done != nil {
+			break
+		}
+		requests = append(requests, r)
+	}
+	if len(requests) > 1 {
+		return RemoveAddresses{requests}, len(requests)
+	}
+	return commands[0].event, 1
 }
 
 // arrival is the time at which the Core is told that f came. If the loop has
@@ -112,7 +142,8 @@ func (l *loop) awaitReader() {
 // are written together.
 func (l *loop) execute(actions []CoreAction) {
 	for len(actions) > 0 {
-		for _, act := range actions {
+		for k, act := range actions {
+			actions[k] = nil // it may be one of very many: let go of what is done
 			if send, ok := act.(Send); ok {
 				l.queueFrame(send)
 				continue

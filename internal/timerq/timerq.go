@@ -13,7 +13,11 @@ type Queue[K comparable] struct {
 	items entries[K]
 	byKey map[K]*entry[K]
 	seq   uint64
+	most  int // keys since the memory was last let go of
 }
+
+// spare is how many keys the memory of an empty Queue may have room for.
+const spare = 256
 
 type entry[K comparable] struct {
 	key   K
@@ -36,6 +40,7 @@ func (q *Queue[K]) Set(key K, at time.Time) {
 	e := &entry[K]{key: key, at: at, seq: q.seq}
 	q.byKey[key] = e
 	heap.Push(&q.items, e)
+	q.most = max(q.most, len(q.items))
 }
 
 // Clear disarms key and reports whether it was armed.
@@ -44,6 +49,7 @@ func (q *Queue[K]) Clear(key K) bool {
 	if ok {
 		delete(q.byKey, key)
 		heap.Remove(&q.items, e.index)
+		q.shrink()
 	}
 	return ok
 }
@@ -72,7 +78,15 @@ func (q *Queue[K]) PopDue(now time.Time) (key K, at time.Time, ok bool) {
 	}
 	e := heap.Pop(&q.items).(*entry[K])
 	delete(q.byKey, e.key)
+	q.shrink()
 	return e.key, e.at, true
+}
+
+// shrink lets go of the memory of a Queue that had many keys and has none.
+func (q *Queue[K]) shrink() {
+	if len(q.items) == 0 && q.most > spare {
+		q.byKey, q.items, q.most = nil, nil, 0
+	}
 }
 
 // Len returns the number of armed deadlines.
@@ -80,8 +94,7 @@ func (q *Queue[K]) Len() int { return len(q.items) }
 
 // Reset disarms every key.
 func (q *Queue[K]) Reset() {
-	clear(q.byKey)
-	q.items = nil
+	q.byKey, q.items, q.most = nil, nil, 0
 }
 
 type entries[K comparable] []*entry[K]

@@ -69,3 +69,22 @@ func TestAgainstSortedList(t *testing.T) {
 		}
 	})
 }
+
+// A Queue that had very many keys lets go of their memory with the last.
+func TestAnEmptyQueueIsSmall(t *testing.T) {
+	for name, empty := range map[string]func(*Queue[int], int){
+		"popped":  func(q *Queue[int], _ int) { q.PopDue(time.Unix(1, 0)) },
+		"cleared": func(q *Queue[int], k int) { q.Clear(k) },
+	} {
+		var q Queue[int]
+		for k := range 10 * spare {
+			q.Set(k, time.Unix(0, 0))
+		}
+		for k := range 10 * spare {
+			empty(&q, k)
+		}
+		if q.Len() != 0 || q.byKey != nil || q.items != nil {
+			t.Errorf("%s: an empty queue keeps its memory", name)
+		}
+	}
+}
