@@ -225,6 +225,13 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 	return c.take()
 }
 
+// receiveFrame is Step of a FrameReceived, without an allocation for the event.
+func (c *Core) receiveFrame(now time.Time, frame []byte) []CoreAction {
+	c.advance(now)
+	c.receive(frame)
+	return c.take()
+}
+
 // Advance fires everything that is due at or before now.
 func (c *Core) Advance(now time.Time) []CoreAction {
 	c.advance(now)

@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
@@ -19,13 +20,27 @@ const (
 	readerPatience = 200 * time.Millisecond
 	// sendBatch is how many control frames are written together.
 	sendBatch = 64
+	// readerTurn is how many frames that wait the reader hands to the Core
+	// before it goes on reading, and from how many on the loop gives it the
+	// chance to.
+	readerTurn = 256
+	// stepBack is that chance: longer than a reader takes for what it reads at
+	// once.
+	stepBack = 100 * time.Microsecond
 )
 
-// loop owns the Core: everything that happens to it happens here.
+// loop owns the Core: everything that happens to it happens here, in a
+// goroutine of its own. Only frames that the reader has just read it hands over
+// itself, if it finds the loop at rest.
 type loop struct {
-	i       *Interface
+	i *Interface
+	// turn is held by who runs the Core, and guards what follows. The loop may
+	// hold it for long, so the reader never waits for it.
+	turn    sync.Mutex
 	core    *Core
 	timer   *time.Timer
+	armed   time.Time // what timer is set to; zero: it is not
+	waiting []stampedFrame
 	frames  []Frame // waiting to be written together
 	probes  []netip.Addr
 	refused []ProbeFailed
@@ -36,35 +51,36 @@ func (l *loop) run() {
 	l.timer = time.NewTimer(time.Hour)
 	defer l.timer.Stop()
 	for {
-		l.turn()
-		if d, ok := l.core.Deadline(); ok {
-			l.timer.Reset(time.Until(d))
-		} else {
-			l.timer.Stop()
+		frames := l.takeTurn()
+		if frames > readerTurn {
+			// What comes meanwhile would wait for the next turn, and so on as
+			// long as they keep coming. The reader takes over.
+			time.Sleep(stepBack)
 		}
 		select {
 		case <-l.i.inbox.wake:
 		case <-l.timer.C:
 		case <-l.i.stop:
+			l.turn.Lock() // for good
 			l.finish()
 			return
 		}
 	}
 }
 
-// turn hands the Core all that waits, control frames first, and fires what is
-// due.
-func (l *loop) turn() {
+// takeTurn hands the Core all that waits, control frames first, and fires what
+// is due. It returns how many frames there were.
+func (l *loop) takeTurn() (frames int) {
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	now := time.Now()
-	due, isDue := l.core.Deadline()
-	isDue = isDue && !due.After(now)
+	isDue := l.isDue(now)
 	if isDue {
 		l.awaitReader()
 	}
-	frames, outputs, commands := l.i.inbox.take()
-	for _, f := range frames {
-		l.execute(l.core.Step(l.arrival(f, now), FrameReceived{f.frame}))
-	}
+	waiting, outputs, commands := l.i.inbox.take(l.waiting[:0])
+	frames = len(waiting)
+	l.receive(waiting, now)
 	if isDue {
 		l.execute(l.core.Advance(now))
 	}
@@ -82,18 +98,76 @@ func (l *loop) turn() {
 			close(c.done)
 		}
 	}
+	l.arm()
+	return frames
 }
 
-// arrival is the time at which the Core is told that f came. If the loop has
+// receive hands the Core frames that have waited.
+func (l *loop) receive(waiting []stampedFrame, now time.Time) {
+	for _, f := range waiting {
+		l.execute(l.core.receiveFrame(l.arrival(f.at, now), f.frame))
+	}
+	l.i.inbox.recycle(waiting)
+	if l.waiting = waiting; cap(waiting) > 2*readerTurn {
+		l.waiting = nil
+	}
+}
+
+// fromReader hands the Core frames that were read at now, behind those that
+// wait, and reports whether it did. Answers leave together and on the reader's
+// time, so that a flood cannot come faster than it is answered. If the loop is
+// at work, or has to fire a timer first, the frames are for the inbox.
+func (l *loop) fromReader(now time.Time, frames [][]byte) bool {
+	if !l.turn.TryLock() {
+		return false
+	}
+	defer l.turn.Unlock()
+	if l.isDue(now) {
+		return false
+	}
+	waiting, left := l.i.inbox.takeFrames(l.waiting[:0], readerTurn)
+	l.receive(waiting, now)
+	if left {
+		return false
+	}
+	for _, frame := range frames {
+		l.execute(l.core.receiveFrame(l.arrival(now, now), frame))
+	}
+	if d, ok := l.core.Deadline(); ok && (l.armed.IsZero() || d.Before(l.armed)) {
+		l.i.inbox.wakeLoop()
+	}
+	return true
+}
+
+// isDue reports whether a timer of the Core is due.
+func (l *loop) isDue(now time.Time) bool {
+	due, ok := l.core.Deadline()
+	return ok && !due.After(now)
+}
+
+// arm sets the timer to the Core's deadline.
+func (l *loop) arm() {
+	d, ok := l.core.Deadline()
+	if !ok {
+		l.armed = time.Time{}
+		l.timer.Stop()
+		return
+	}
+	l.armed = d
+	l.timer.Reset(time.Until(d))
+}
+
+// arrival is the time at which the Core is told that a frame came that was read
+// at this time. If the loop has
 // missed a deadline, the frame came in time as far as anybody can know:
 // nobody has seen the effect of the timer yet. An advertisement that lay
 // unread while the process was held up thus still finds its duplicate.
-func (l *loop) arrival(f stampedFrame, now time.Time) time.Time {
+func (l *loop) arrival(at, now time.Time) time.Time {
 	d, ok := l.core.Deadline()
-	if ok && now.Sub(d) > lateness && !f.at.Before(d) {
+	if ok && now.Sub(d) > lateness && !at.Before(d) {
 		return d.Add(-1)
 	}
-	return f.at
+	return at
 }
 
 // awaitReader waits until every frame that had arrived is in the inbox.
