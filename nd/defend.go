@@ -152,18 +152,18 @@ func (n *Neighbors) solicited(ev Solicited) {
 // (RFC 4861, section 7.2.4). a is the link-layer address that src gave itself,
 // for the case that the cache has no room for it: defence needs no entry.
 func (n *Neighbors) answer(own *ownAddr, src netip.Addr, a LinkAddr) {
-	d := &delayedAdvert{own: own, to: src, linkAddr: a}
 	if !own.Anycast {
-		d.send(n)
+		n.sendAdvert(own, src, a)
 		return
 	}
 	if own.delayed[src] != nil {
 		return // it answers this solicitation too
 	}
 	if n.assigned.delayed >= n.cfg.MaxDelayedAdverts {
-		d.send(n)
+		n.sendAdvert(own, src, a)
 		return
 	}
+	d := &delayedAdvert{own: own, to: src, linkAddr: a}
 	if own.delayed == nil {
 		own.delayed = make(map[netip.Addr]*delayedAdvert)
 	}
@@ -172,7 +172,7 @@ func (n *Neighbors) answer(own *ownAddr, src netip.Addr, a LinkAddr) {
 	n.timers.Set(d, n.now.Add(n.random.Between(0, n.cfg.MaxAnycastDelayTime)))
 }
 
-// delayedAdvert is the answer to a solicitation.
+// delayedAdvert is the answer to a solicitation of an anycast address.
 type delayedAdvert struct {
 	own      *ownAddr
 	to       netip.Addr
@@ -182,38 +182,38 @@ type delayedAdvert struct {
 func (d *delayedAdvert) fire(n *Neighbors) {
 	delete(d.own.delayed, d.to)
 	n.assigned.delayed--
-	d.send(n)
+	n.sendAdvert(d.own, d.to, d.linkAddr)
 }
 
-// send sends the answer, if it is known where to; else it finds that out first
-// (RFC 4861, section 7.2.4).
+// sendAdvert sends the answer to a solicitation from to, if it is known where
+// to, which may be a; else it finds that out first (RFC 4861, section 7.2.4).
 //
 // Deviation: RFC 4861, section 7.3.3, has the first packet to a STALE neighbor
 // begin DELAY. An advertisement does not: otherwise everybody who asks would be
 // probed, and a flood of solicitations from invented addresses would both fill
 // the cache with entries in use and be answered threefold.
-func (d *delayedAdvert) send(n *Neighbors) {
-	if d.to.IsUnspecified() {
-		n.advertise(d.own, AllNodes, LinkAddr{}, true)
+func (n *Neighbors) sendAdvert(own *ownAddr, to netip.Addr, a LinkAddr) {
+	if to.IsUnspecified() {
+		n.advertise(own, AllNodes, LinkAddr{}, true)
 		return
 	}
-	e := n.cache.entries[d.to]
+	e := n.cache.entries[to]
 	if e != nil && e.State != Incomplete {
-		n.advertise(d.own, d.to, e.LinkAddr, true)
+		n.advertise(own, to, e.LinkAddr, true)
 		return
 	}
-	if !d.linkAddr.IsZero() {
-		n.advertise(d.own, d.to, d.linkAddr, true)
+	if !a.IsZero() {
+		n.advertise(own, to, a, true)
 		return
 	}
 	if e == nil {
-		e = n.startResolution(d.to, d.own.Addr, false)
+		e = n.startResolution(to, own.Addr, false)
 	}
 	if e == nil || e.answer != nil {
 		n.counters.AdvertsDropped++
 	}
 	if e != nil {
-		e.answer = d.own
+		e.answer = own
 	}
 }
 

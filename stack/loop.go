@@ -105,8 +105,9 @@ func (l *loop) takeTurn() (frames int) {
 // receive hands the Core frames that have waited.
 func (l *loop) receive(waiting []stampedFrame, now time.Time) {
 	for _, f := range waiting {
-		l.execute(l.core.receiveFrame(l.arrival(f.at, now), f.frame))
+		l.queue(l.core.receiveFrame(l.arrival(f.at, now), f.frame))
 	}
+	l.settle()
 	l.i.inbox.recycle(waiting)
 	if l.waiting = waiting; cap(waiting) > 2*readerTurn {
 		l.waiting = nil
@@ -125,14 +126,16 @@ func (l *loop) fromReader(now time.Time, frames [][]byte) bool {
 	if l.isDue(now) {
 		return false
 	}
-	waiting, left := l.i.inbox.takeFrames(l.waiting[:0], readerTurn)
-	l.receive(waiting, now)
-	if left {
-		return false
+	if waiting, left := l.i.inbox.takeFrames(l.waiting[:0], readerTurn); len(waiting) > 0 {
+		l.receive(waiting, now)
+		if left {
+			return false
+		}
 	}
 	for _, frame := range frames {
-		l.execute(l.core.receiveFrame(l.arrival(now, now), frame))
+		l.queue(l.core.receiveFrame(now, frame))
 	}
+	l.settle()
 	if d, ok := l.core.Deadline(); ok && (l.armed.IsZero() || d.Before(l.armed)) {
 		l.i.inbox.wakeLoop()
 	}
@@ -182,24 +185,55 @@ func (l *loop) awaitReader() {
 	}
 }
 
-// execute carries out actions in order. Control frames that follow each other
-// are written together.
+// execute carries out actions in order.
 func (l *loop) execute(actions []CoreAction) {
-	for len(actions) > 0 {
-		for _, act := range actions {
-			if send, ok := act.(Send); ok {
-				l.queueFrame(send)
-				continue
-			}
+	l.queue(actions)
+	l.settle()
+}
+
+// queue carries out actions in order, save that control frames which follow
+// each other wait to be written together, until settle.
+func (l *loop) queue(actions []CoreAction) {
+	for _, act := range actions {
+		if send, ok := act.(Send); ok {
+			l.queueFrame(send)
+			continue
+		}
+		if !overtakes(act) {
 			l.flush()
-			l.perform(act)
+		}
+		l.perform(act)
+	}
+	l.core.recycle(actions)
+	if len(l.refused) > 0 {
+		l.settle()
+	}
+}
+
+// overtakes reports whether an action may be carried out before the frames that
+// are queued: what a solicitation tells of its sender does not bear on the
+// answers to others.
+func overtakes(act CoreAction) bool {
+	switch act := act.(type) {
+	case SetNeighborView, DropNeighborView:
+		return true
+	case Notify:
+		return act.Event.Type == NeighborChanged
+	}
+	return false
+}
+
+// settle writes the frames that are queued, and tells the Core of the probes
+// that the link refused.
+func (l *loop) settle() {
+	l.flush()
+	for len(l.refused) > 0 {
+		refused := l.refused
+		l.refused = nil
+		for _, r := range refused {
+			l.queue(l.core.Step(time.Now(), r))
 		}
 		l.flush()
-		actions = nil
-		for _, r := range l.refused {
-			actions = append(actions, l.core.Step(time.Now(), r)...)
-		}
-		l.refused = l.refused[:0]
 	}
 }
 
