@@ -128,7 +128,7 @@ func (n *Neighbors) solicited(ev Solicited) {
 		// Duplicate Address Detection of another node. RFC 4429, section 3.3:
 		// an optimistic address is not defended, it is given up.
 		if !own.Optimistic {
-			n.answer(own, ev.Src, LinkAddr{})
+			n.answer(own, nil, ev.Src, LinkAddr{})
 		}
 	case n.assigned.has(ev.Src):
 		// Another node uses an address of this one, or a solicitation of our
@@ -141,26 +141,30 @@ func (n *Neighbors) solicited(ev Solicited) {
 		if a == n.cfg.LinkAddr {
 			a = LinkAddr{} // it is ours: a packet to it would go nowhere
 		}
-		if !a.IsZero() {
-			n.learn(ev.Src, a, own.Addr)
+		var e *entry
+		if a.IsZero() {
+			e = n.cache.entries[ev.Src]
+		} else {
+			e = n.learn(ev.Src, a, own.Addr)
 		}
-		n.answer(own, ev.Src, a)
+		n.answer(own, e, ev.Src, a)
 	}
 }
 
 // answer answers a solicitation from src, an anycast address's after a delay
 // (RFC 4861, section 7.2.4). a is the link-layer address that src gave itself,
-// for the case that the cache has no room for it: defence needs no entry.
-func (n *Neighbors) answer(own *ownAddr, src netip.Addr, a LinkAddr) {
+// for the case that the cache has no room for it: defence needs no entry. e is
+// the entry of src, or nil if there is none.
+func (n *Neighbors) answer(own *ownAddr, e *entry, src netip.Addr, a LinkAddr) {
 	if !own.Anycast {
-		n.sendAdvert(own, src, a)
+		n.sendAdvert(own, e, src, a)
 		return
 	}
 	if own.delayed[src] != nil {
 		return // it answers this solicitation too
 	}
 	if n.assigned.delayed >= n.cfg.MaxDelayedAdverts {
-		n.sendAdvert(own, src, a)
+		n.sendAdvert(own, e, src, a)
 		return
 	}
 	d := &delayedAdvert{own: own, to: src, linkAddr: a}
@@ -182,22 +186,22 @@ type delayedAdvert struct {
 func (d *delayedAdvert) fire(n *Neighbors) {
 	delete(d.own.delayed, d.to)
 	n.assigned.delayed--
-	n.sendAdvert(d.own, d.to, d.linkAddr)
+	n.sendAdvert(d.own, n.cache.entries[d.to], d.to, d.linkAddr)
 }
 
-// sendAdvert sends the answer to a solicitation from to, if it is known where
-// to, which may be a; else it finds that out first (RFC 4861, section 7.2.4).
+// sendAdvert sends the answer to a solicitation from to, whose entry is e, if it
+// is known where to, which may be a; else it finds that out first (RFC 4861,
+// section 7.2.4).
 //
 // Deviation: RFC 4861, section 7.3.3, has the first packet to a STALE neighbor
 // begin DELAY. An advertisement does not: otherwise everybody who asks would be
 // probed, and a flood of solicitations from invented addresses would both fill
 // the cache with entries in use and be answered threefold.
-func (n *Neighbors) sendAdvert(own *ownAddr, to netip.Addr, a LinkAddr) {
+func (n *Neighbors) sendAdvert(own *ownAddr, e *entry, to netip.Addr, a LinkAddr) {
 	if to.IsUnspecified() {
 		n.advertise(own, AllNodes, LinkAddr{}, true)
 		return
 	}
-	e := n.cache.entries[to]
 	if e != nil && e.State != Incomplete {
 		n.advertise(own, to, e.LinkAddr, true)
 		return
