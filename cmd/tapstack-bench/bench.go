@@ -86,7 +86,7 @@ func one(measure func() (float64, error)) func() ([]float64, error) {
 // beginning with another, and reports the figures. Who fails is left out, and so
 // are figures of which none is selected.
 func (b *bench) compare(family string, figures []Figure, rounds int, contestants ...contestant) {
-	if b.selected != nil && !slices.ContainsFunc(figures, func(f Figure) bool { return b.selected.MatchString(f.Name) }) {
+	if !slices.ContainsFunc(figures, func(f Figure) bool { return b.wants(f.Name) }) {
 		return
 	}
 	samples := make([][][]float64, len(contestants)) // by contestant, figure and round
@@ -124,6 +124,9 @@ func (b *bench) compare(family string, figures []Figure, rounds int, contestants
 		b.add(family, figures[f])
 	}
 }
+
+// wants reports whether a figure of this name is selected.
+func (b *bench) wants(name string) bool { return b.selected == nil || b.selected.MatchString(name) }
 
 // add judges a figure and reports it.
 func (b *bench) add(family string, f Figure) {
