@@ -150,12 +150,29 @@ func (n *Neighbors) makeRoom(s NeighborState, wanted bool) bool {
 	default:
 		return true
 	}
-	if victim == nil {
+	if victim == nil || !wanted && s != Incomplete && !n.mayDisplace() {
 		n.counters.EntriesRefused++
 		return false
 	}
 	n.counters.Evicted++
 	n.remove(victim, false)
+	return true
+}
+
+// mayDisplace reports whether hearsay may displace an entry now, and counts it.
+//
+// Deviation: RFC 4861, section 7.2.3, has every solicitation with a link-layer
+// address make an entry: "If an entry does not already exist, the node SHOULD
+// create a new one". In a flood from more nodes than the cache has room for each
+// would displace the one of another that is of no more use.
+func (n *Neighbors) mayDisplace() bool {
+	if n.hearsayBudget.Before(n.now) {
+		n.hearsayBudget = n.now
+	}
+	if n.hearsayBudget.Sub(n.now) >= time.Second {
+		return false
+	}
+	n.hearsayBudget = n.hearsayBudget.Add(max(1, time.Second/time.Duration(n.cfg.MaxHearsayRate)))
 	return true
 }
 

@@ -128,7 +128,7 @@ func (n *Neighbors) solicited(ev Solicited) {
 		// Duplicate Address Detection of another node. RFC 4429, section 3.3:
 		// an optimistic address is not defended, it is given up.
 		if !own.Optimistic {
-			n.answer(own, ev.Src, LinkAddr{})
+			n.answer(own, nil, ev.Src, LinkAddr{})
 		}
 	case n.assigned.has(ev.Src):
 		// Another node uses an address of this one, or a solicitation of our
@@ -141,29 +141,33 @@ func (n *Neighbors) solicited(ev Solicited) {
 		if a == n.cfg.LinkAddr {
 			a = LinkAddr{} // it is ours: a packet to it would go nowhere
 		}
-		if !a.IsZero() {
-			n.learn(ev.Src, a, own.Addr)
+		var e *entry
+		if a.IsZero() {
+			e = n.cache.entries[ev.Src]
+		} else {
+			e = n.learn(ev.Src, a, own.Addr)
 		}
-		n.answer(own, ev.Src, a)
+		n.answer(own, e, ev.Src, a)
 	}
 }
 
 // answer answers a solicitation from src, an anycast address's after a delay
 // (RFC 4861, section 7.2.4). a is the link-layer address that src gave itself,
-// for the case that the cache has no room for it: defence needs no entry.
-func (n *Neighbors) answer(own *ownAddr, src netip.Addr, a LinkAddr) {
-	d := &delayedAdvert{own: own, to: src, linkAddr: a}
+// for the case that the cache has no room for it: defence needs no entry. e is
+// the entry of src, or nil if there is none.
+func (n *Neighbors) answer(own *ownAddr, e *entry, src netip.Addr, a LinkAddr) {
 	if !own.Anycast {
-		d.send(n)
+		n.sendAdvert(own, e, src, a)
 		return
 	}
 	if own.delayed[src] != nil {
 		return // it answers this solicitation too
 	}
 	if n.assigned.delayed >= n.cfg.MaxDelayedAdverts {
-		d.send(n)
+		n.sendAdvert(own, e, src, a)
 		return
 	}
+	d := &delayedAdvert{own: own, to: src, linkAddr: a}
 	if own.delayed == nil {
 		own.delayed = make(map[netip.Addr]*delayedAdvert)
 	}
@@ -172,7 +176,7 @@ func (n *Neighbors) answer(own *ownAddr, src netip.Addr, a LinkAddr) {
 	n.timers.Set(d, n.now.Add(n.random.Between(0, n.cfg.MaxAnycastDelayTime)))
 }
 
-// delayedAdvert is the answer to a solicitation.
+// delayedAdvert is the answer to a solicitation of an anycast address.
 type delayedAdvert struct {
 	own      *ownAddr
 	to       netip.Addr
@@ -182,38 +186,38 @@ type delayedAdvert struct {
 func (d *delayedAdvert) fire(n *Neighbors) {
 	delete(d.own.delayed, d.to)
 	n.assigned.delayed--
-	d.send(n)
+	n.sendAdvert(d.own, n.cache.entries[d.to], d.to, d.linkAddr)
 }
 
-// send sends the answer, if it is known where to; else it finds that out first
-// (RFC 4861, section 7.2.4).
+// sendAdvert sends the answer to a solicitation from to, whose entry is e, if it
+// is known where to, which may be a; else it finds that out first (RFC 4861,
+// section 7.2.4).
 //
 // Deviation: RFC 4861, section 7.3.3, has the first packet to a STALE neighbor
 // begin DELAY. An advertisement does not: otherwise everybody who asks would be
 // probed, and a flood of solicitations from invented addresses would both fill
 // the cache with entries in use and be answered threefold.
-func (d *delayedAdvert) send(n *Neighbors) {
-	if d.to.IsUnspecified() {
-		n.advertise(d.own, AllNodes, LinkAddr{}, true)
+func (n *Neighbors) sendAdvert(own *ownAddr, e *entry, to netip.Addr, a LinkAddr) {
+	if to.IsUnspecified() {
+		n.advertise(own, AllNodes, LinkAddr{}, true)
 		return
 	}
-	e := n.cache.entries[d.to]
 	if e != nil && e.State != Incomplete {
-		n.advertise(d.own, d.to, e.LinkAddr, true)
+		n.advertise(own, to, e.LinkAddr, true)
 		return
 	}
-	if !d.linkAddr.IsZero() {
-		n.advertise(d.own, d.to, d.linkAddr, true)
+	if !a.IsZero() {
+		n.advertise(own, to, a, true)
 		return
 	}
 	if e == nil {
-		e = n.startResolution(d.to, d.own.Addr, false)
+		e = n.startResolution(to, own.Addr, false)
 	}
 	if e == nil || e.answer != nil {
 		n.counters.AdvertsDropped++
 	}
 	if e != nil {
-		e.answer = d.own
+		e.answer = own
 	}
 }
 

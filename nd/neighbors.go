@@ -43,6 +43,11 @@ type NeighborConfig struct {
 	// MaxResolveRate is the number of resolutions that may begin in a second,
 	// after a burst of MaxIncomplete; 0 means 1,000.
 	MaxResolveRate int
+	// MaxHearsayRate is the number of entries of nodes that only others' word
+	// is known of, which may displace each other in a second when the cache is
+	// full, after a burst of as many; 0 means 1,000. Their solicitations are
+	// answered all the same.
+	MaxHearsayRate int
 	// MaxDelayedAdverts bounds the anycast advertisements that wait for their
 	// random delay; 0 means 1,024. Those beyond it are not delayed.
 	MaxDelayedAdverts int
@@ -81,6 +86,7 @@ func (c NeighborConfig) withDefaults() NeighborConfig {
 	setDefault(&c.MaxEntries, 1<<16)
 	setDefault(&c.MaxIncomplete, 1<<12)
 	setDefault(&c.MaxResolveRate, 1000)
+	setDefault(&c.MaxHearsayRate, 1000)
 	setDefault(&c.MaxDelayedAdverts, 1<<10)
 	setDefault(&c.MaxProbedRouters, 1<<8)
 	setDefault(&c.MaxIdleRouters, 1<<6)
@@ -125,6 +131,7 @@ type Neighbors struct {
 	random   Random
 	now      time.Time
 	out      []Action
+	spare    []Action // empty, for out
 	counters NeighborCounters
 	timers   timerq.Queue[timer]
 
@@ -140,6 +147,8 @@ type Neighbors struct {
 	probed timerq.Queue[netip.Addr]
 	// resolveBudget is the time to which resolutions have used up their rate.
 	resolveBudget time.Time
+	// hearsayBudget is the same for entries that displace others on hearsay.
+	hearsayBudget time.Time
 
 	reachableTime time.Duration
 	redrawAt      time.Time
@@ -274,9 +283,21 @@ func (n *Neighbors) emit(a Action) { n.out = append(n.out, a) }
 
 func (n *Neighbors) take() []Action {
 	out := n.out
-	n.out = nil
+	n.out, n.spare = n.spare, nil
 	return out
 }
+
+// Recycle takes back what Step or Advance returned, for them to use again. The
+// caller is done with it.
+func (n *Neighbors) Recycle(actions []Action) {
+	if c := cap(actions); 0 < c && c <= maxRecycled {
+		clear(actions)
+		n.spare = actions[:0]
+	}
+}
+
+// maxRecycled is how long a list of actions is kept at most.
+const maxRecycled = 64
 
 // setTimers takes over what a Router Advertisement says
 // (RFC 4861, section 6.3.4). It holds for deadlines that are set from now on.

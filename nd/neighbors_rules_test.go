@@ -768,6 +768,62 @@ func TestCACHE_R06_FloodOfInventedNeighbors(t *testing.T) {
 		"changed fe80::77 incomplete", "ns fe80::77 from fe80::1 to ff02::1:ff00:77")
 }
 
+// When the cache is full, nodes that only others' word is known of displace
+// each other at a bounded rate. Those that get no entry are answered too.
+//
+// Spec: RFC 6583, section 7.1, REC, CACHE-R02
+func TestCACHE_R02_HearsayDisplacesAtABoundedRate(t *testing.T) {
+	b := newBench(t, NeighborConfig{MaxEntries: 1, MaxHearsayRate: 10})
+	next := 0
+	displaced := func() (n int) {
+		for range 100 {
+			next++
+			src := neighborAt(next).String()
+			out := b.do(solicit(src, hostLL, hostLL, link(peerMAC)))
+			if got := out[len(out)-1]; got != "na fe80::1 from fe80::1 to "+src+" S O via "+peerMAC {
+				t.Fatalf("%s is not answered: %v", src, out)
+			}
+			if b.state(src) == "stale" {
+				n++
+			}
+		}
+		return n
+	}
+	if got := displaced(); got != 1+10 { // the first found room
+		t.Errorf("at once %d of 100 got an entry", got)
+	}
+	b.after(500 * time.Millisecond)
+	if got := displaced(); got != 5 {
+		t.Errorf("in half a second %d of 100 got an entry", got)
+	}
+	b.after(time.Hour)
+	if got := displaced(); got != 10 {
+		t.Errorf("after an hour %d of 100 got an entry", got)
+	}
+	if got, want := b.n.Counters(), (NeighborCounters{Evicted: 25, EntriesRefused: 300 - 26}); got != want {
+		t.Errorf("counters %+v, want %+v", got, want)
+	}
+	// What this node wants displaces them at any rate.
+	out := b.do(Resolve{addr("fe80::77"), addr(hostLL)})
+	if b.state("fe80::77") != "incomplete" {
+		t.Errorf("no entry for a neighbor that packets wait for: %v", out)
+	}
+}
+
+// A message that a Parser returned does not depend on those before it.
+func TestParser_KeepsNothing(t *testing.T) {
+	h := Header{Src: addr(peer), Dst: addr(hostLL)}
+	full := &NeighborSolicit{Target: addr(hostLL), SourceLinkAddr: link(peerMAC), Nonce: "nonce."}
+	bare := &NeighborSolicit{Target: addr(hostLL)}
+	var p Parser
+	for _, want := range []*NeighborSolicit{full, bare, full} {
+		got, err := p.Parse(h, 255, Append(nil, h.Src, h.Dst, want))
+		if err != nil || *got.(*NeighborSolicit) != *want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+}
+
 // Defence goes on when the cache is full.
 //
 // Spec: RFC 6583, section 7.1, REC, CACHE-R02

@@ -248,17 +248,19 @@ func (n *Neighbors) advertised(ev Advertised) {
 
 // learn takes over the link-layer address that a solicitation's source gives
 // itself (RFC 4861, section 7.2.3). prompt is the address that it asked for:
-// it is the one by which the neighbor knows this node.
-func (n *Neighbors) learn(src netip.Addr, a LinkAddr, prompt netip.Addr) {
+// it is the one by which the neighbor knows this node. It returns the entry of
+// src, or nil if there is none.
+func (n *Neighbors) learn(src netip.Addr, a LinkAddr, prompt netip.Addr) *entry {
 	e := n.cache.entries[src]
 	switch {
 	case e == nil:
 		if n.makeRoom(Stale, false) {
-			n.add(Neighbor{Addr: src, LinkAddr: a, State: Stale}, prompt, false)
+			return n.add(Neighbor{Addr: src, LinkAddr: a, State: Stale}, prompt, false)
 		}
 	case e.State != Static && a != e.LinkAddr:
 		n.update(e, Stale, a, e.IsRouter)
 	}
+	return e
 }
 
 // heard takes over what a Router Advertisement (RFC 4861, section 6.3.4) or a

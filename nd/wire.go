@@ -71,6 +71,16 @@ var layouts = [...]layout{
 // that is no URI is like an unknown option. Of an option that a message can have
 // once, the first that is not ignored counts.
 func Parse(h Header, hopLimit uint8, b []byte) (Message, error) {
+	return new(Parser).Parse(h, hopLimit, b)
+}
+
+// Parser is Parse for those who look at one message at a time. The most frequent
+// one, a *NeighborSolicit, it parses into the same memory again and again: it
+// is valid until the next call.
+type Parser struct{ solicit NeighborSolicit }
+
+// Parse is the function Parse.
+func (p *Parser) Parse(h Header, hopLimit uint8, b []byte) (Message, error) {
 	if len(b) < 4 {
 		return nil, &InvalidError{"RFC 4443, section 2.1", "message is shorter than an ICMPv6 header"}
 	}
@@ -91,7 +101,7 @@ func Parse(h Header, hopLimit uint8, b []byte) (Message, error) {
 	case typeRouterAdvert:
 		return parseRouterAdvert(h, b, opts)
 	case typeNeighborSolicit:
-		return parseNeighborSolicit(h, b, opts)
+		return p.parseNeighborSolicit(h, b, opts)
 	case typeNeighborAdvert:
 		return parseNeighborAdvert(h, b, opts)
 	default:
@@ -129,9 +139,10 @@ func parseRouterSolicit(h Header, opts options) (Message, error) {
 	return &RouterSolicit{SourceLinkAddr: opts.linkAddr(optSourceLinkAddr)}, nil
 }
 
-func parseNeighborSolicit(h Header, b []byte, opts options) (Message, error) {
+func (p *Parser) parseNeighborSolicit(h Header, b []byte, opts options) (Message, error) {
 	const section = "RFC 4861, section 7.1.1"
-	m := &NeighborSolicit{Target: addrAt(b, 8)}
+	m := &p.solicit
+	*m = NeighborSolicit{Target: addrAt(b, 8)}
 	switch {
 	case m.Target.IsMulticast():
 		return nil, &InvalidError{section, "target is a multicast address"}

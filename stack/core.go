@@ -67,6 +67,10 @@ type Core struct {
 	cfg CoreConfig
 	now time.Time
 	out []CoreAction
+	// What is used again: see recycle, frameRoom and nd.Parser.
+	spare  []CoreAction
+	room   []byte
+	parser nd.Parser
 	// What is emitted when the step ends: the results, after the snapshot that
 	// they tell of. One snapshot serves all that happens in a step, save that
 	// an address leaves it before it leaves the sockets.
@@ -229,6 +233,13 @@ func (c *Core) Step(now time.Time, ev CoreEvent) []CoreAction {
 	return c.take()
 }
 
+// receiveFrame is Step of a FrameReceived, without an allocation for the event.
+func (c *Core) receiveFrame(now time.Time, frame []byte) []CoreAction {
+	c.advance(now, math.MaxInt)
+	c.receive(frame)
+	return c.take()
+}
+
 // Advance fires everything that is due at or before now.
 func (c *Core) Advance(now time.Time) []CoreAction {
 	c.advance(now, math.MaxInt)
@@ -253,9 +264,21 @@ func (c *Core) Deadline() (t time.Time, ok bool) {
 func (c *Core) take() []CoreAction {
 	c.publish()
 	out := append(c.out, c.dones...)
-	c.out, c.dones = nil, nil
+	c.out, c.dones = c.spare, nil
+	c.spare = nil
 	return out
 }
+
+// recycle takes back what a step returned. The caller is done with it.
+func (c *Core) recycle(actions []CoreAction) {
+	if n := cap(actions); 0 < n && n <= maxRecycled {
+		clear(actions)
+		c.spare = actions[:0]
+	}
+}
+
+// maxRecycled is how long a list of actions is kept at most.
+const maxRecycled = 64
 
 func (c *Core) emit(a CoreAction) { c.out = append(c.out, a) }
 

@@ -36,6 +36,11 @@ func appendHeaders(b []byte, from, to nd.LinkAddr, src, dst netip.Addr, next, ho
 	return append(b, d[:]...)
 }
 
+// setPayloadLen fills in the length of the payload of a frame that is whole.
+func setPayloadLen(frame []byte) {
+	binary.BigEndian.PutUint16(frame[ethernetHeaderLen+4:], uint16(len(frame)-ethernetHeaderLen-ipv6HeaderLen))
+}
+
 // control is a received packet that may be an ND or MLD message.
 type control struct {
 	from, to    nd.LinkAddr

@@ -10,6 +10,7 @@ import (
 
 // runND carries out what the Neighbor Cache decided.
 func (c *Core) runND(actions []nd.Action) {
+	defer c.neighbors.Recycle(actions)
 	for _, act := range actions {
 		switch act := act.(type) {
 		case nd.Send:
@@ -60,12 +61,26 @@ func (c *Core) sendND(src, dst netip.Addr, to nd.LinkAddr, m nd.Message, probe n
 	if to.IsZero() {
 		to = nd.MulticastLinkAddr(dst)
 	}
-	message := nd.Append(nil, src, dst, m)
-	frame := make([]byte, 0, ethernetHeaderLen+ipv6HeaderLen+len(message))
-	frame = appendHeaders(frame, c.cfg.LinkAddr, to, src, dst, protocolICMPv6, 255, len(message))
+	frame := appendHeaders(c.frameRoom(), c.cfg.LinkAddr, to, src, dst, protocolICMPv6, 255, 0)
+	frame = nd.Append(frame, src, dst, m)
+	setPayloadLen(frame)
+	c.room = c.room[min(len(frame), len(c.room)):]
 	c.counters.ControlFramesOut++
 	c.sent = true
-	c.emit(Send{Frame: append(frame, message...), Probe: probe})
+	c.emit(Send{Frame: frame[:len(frame):len(frame)], Probe: probe})
+}
+
+// frameRooms is how many frames of usual length share one allocation.
+const frameRooms = 32
+
+// frameRoom is memory for the next ND message, which whoever gets its frame
+// may keep. What is left of it stays for those that follow.
+func (c *Core) frameRoom() []byte {
+	const usual = ethernetHeaderLen + ipv6HeaderLen + 40
+	if len(c.room) < usual {
+		c.room = make([]byte, frameRooms*usual)
+	}
+	return c.room[:0:len(c.room)]
 }
 
 // output takes a packet whose next hop had no usable entry when it was sent.

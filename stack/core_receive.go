@@ -61,7 +61,7 @@ func (c *Core) dispatch(p control) {
 		c.runMLD(c.groups.Step(c.now, mld.Received{Header: h, Message: m}))
 	default:
 		h := nd.Header{Src: p.src, Dst: p.dst, From: p.from}
-		m, err := nd.Parse(h, p.hopLimit, p.message)
+		m, err := c.parser.Parse(h, p.hopLimit, p.message)
 		if err != nil {
 			c.counters.InvalidND++
 			return
@@ -74,7 +74,9 @@ func (c *Core) dispatch(p control) {
 func (c *Core) receiveND(h nd.Header, m nd.Message) {
 	switch m := m.(type) {
 	case *nd.NeighborSolicit:
-		c.runDAD(c.dad.Step(c.now, dad.Solicit{Header: h, NeighborSolicit: m}))
+		if c.dad.State(m.Target) != dad.Assigned { // of which dad need know nothing more
+			c.runDAD(c.dad.Step(c.now, dad.Solicit{Header: h, NeighborSolicit: m}))
+		}
 		c.runND(c.neighbors.Step(c.now, nd.Solicited{Header: h, NeighborSolicit: m}))
 		c.seenOnLink(h.Src)
 	case *nd.RouterAdvert:

@@ -17,8 +17,8 @@
 //
 // The behaviour of one interface is a Core: a pure machine that is made of
 // those of packages dad, nd, mld and rib and that takes time, frames and
-// commands and gives frames, facts and results. An Interface owns a Core in
-// one goroutine, its loop, and adds the clock, the link and the sockets, which
+// commands and gives frames, facts and results. An Interface owns a Core, in
+// one goroutine at a time, and adds the clock, the link and the sockets, which
 // are gVisor's. Data packets do not pass the loop.
 //
 // It does everything that a host on an Ethernet link does: it finds routers and

@@ -30,11 +30,20 @@ type stampedFrame struct {
 	frame []byte
 }
 
-// inbox is what waits for the loop of an interface: control frames from the
-// reader, commands from callers, misses from the data path.
+// Bounds of the memory for frames that is kept for those to come.
+const (
+	maxSpareBuffers = 256
+	maxSpareBuffer  = 512 // octets
+)
+
+// inbox is what waits for the loop of an interface: control frames that the
+// reader could not hand to the Core itself, commands from callers, misses from
+// the data path.
 type inbox struct {
 	mu       sync.Mutex
-	frames   []stampedFrame
+	frames   []stampedFrame // those before head were taken
+	head     int
+	spare    [][]byte // buffers of frames that are done with
 	commands []command
 	outputs  []CoreEvent
 	own      map[netip.Addr]bool // our addresses; true: DAD is not over
@@ -47,25 +56,33 @@ func newInbox() *inbox {
 	return &inbox{own: make(map[netip.Addr]bool), wake: make(chan struct{}, 1)}
 }
 
-func (b *inbox) signal() {
+// wakeLoop has the loop take a turn.
+func (b *inbox) wakeLoop() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-// putFrame queues a copy of frame. When too much waits, a frame is lost,
+// putFrames queues copies of frames. When too much waits, a frame is lost,
 // unless it bears on an own address: a duplicate must be found, and an address
 // defended, under any load.
-func (b *inbox) putFrame(at time.Time, frame []byte) {
+func (b *inbox) putFrames(at time.Time, frames [][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if waiting := len(b.frames); waiting >= maxWaitingFrames && waiting >= b.roomFor(frame) {
-		b.lost++
-		return
+	for _, frame := range frames {
+		waiting := b.waiting()
+		if b.closed || waiting >= maxWaitingFrames && waiting >= b.roomFor(frame) {
+			b.lost++
+			continue
+		}
+		var buffer []byte
+		if last := len(b.spare) - 1; last >= 0 {
+			buffer, b.spare = b.spare[last], b.spare[:last]
+		}
+		b.frames = append(b.frames, stampedFrame{at, append(buffer[:0], frame...)})
 	}
-	b.frames = append(b.frames, stampedFrame{at, append([]byte(nil), frame...)})
-	b.signal()
+	b.wakeLoop()
 }
 
 // roomFor returns how many frames may wait with this one among them.
@@ -119,7 +136,7 @@ func (b *inbox) putCommand(c command) bool {
 		return false
 	}
 	b.commands = append(b.commands, c)
-	b.signal()
+	b.wakeLoop()
 	return true
 }
 
@@ -132,16 +149,55 @@ func (b *inbox) putOutput(ev CoreEvent) bool {
 		return false
 	}
 	b.outputs = append(b.outputs, ev)
-	b.signal()
+	b.wakeLoop()
 	return true
 }
 
-// take empties the inbox.
-func (b *inbox) take() (frames []stampedFrame, outputs []CoreEvent, commands []command) {
+// takeFrames moves up to limit frames, the oldest first, to dst and reports
+// whether others are left.
+func (b *inbox) takeFrames(dst []stampedFrame, limit int) (taken []stampedFrame, left bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	frames, outputs, commands = b.frames, b.outputs, b.commands
-	b.frames, b.outputs, b.commands = nil, nil, nil
+	dst = b.moveFrames(dst, limit)
+	return dst, b.waiting() > 0
+}
+
+// waiting is how many frames wait. The caller holds mu, as it does for
+// moveFrames.
+func (b *inbox) waiting() int { return len(b.frames) - b.head }
+
+func (b *inbox) moveFrames(dst []stampedFrame, limit int) []stampedFrame {
+	oldest := b.frames[b.head:]
+	oldest = oldest[:min(limit, len(oldest))]
+	dst = append(dst, oldest...)
+	clear(oldest)
+	if b.head += len(oldest); b.head > len(b.frames)/2 {
+		left := copy(b.frames, b.frames[b.head:])
+		clear(b.frames[left:])
+		b.frames, b.head = b.frames[:left], 0
+	}
+	return dst
+}
+
+// recycle takes the buffers of frames back that takeFrames handed out.
+func (b *inbox) recycle(frames []stampedFrame) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k := range frames {
+		if cap(frames[k].frame) <= maxSpareBuffer && len(b.spare) < maxSpareBuffers {
+			b.spare = append(b.spare, frames[k].frame)
+		}
+	}
+	clear(frames)
+}
+
+// take empties the inbox. The frames are moved to dst.
+func (b *inbox) take(dst []stampedFrame) (frames []stampedFrame, outputs []CoreEvent, commands []command) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	frames = b.moveFrames(dst, len(b.frames))
+	outputs, commands = b.outputs, b.commands
+	b.outputs, b.commands = nil, nil
 	return frames, outputs, commands
 }
 
@@ -150,7 +206,7 @@ func (b *inbox) close() (outputs []CoreEvent, commands []command) {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
-	_, outputs, commands = b.take()
+	_, outputs, commands = b.take(nil)
 	return outputs, commands
 }
 

@@ -70,6 +70,7 @@ type Interface struct {
 	neighbors   *neighborView
 	groups      *groupView
 	core        *Core // the loop's alone
+	loop        *loop
 	// saveCounter is the loop's to call, if it is not nil.
 	saveCounter func(nd.DADCounter)
 
@@ -116,6 +117,7 @@ func newInterface(s *Stack, name string, index int, link Link, cfg InterfaceConf
 		readDone:     make(chan struct{}),
 		siblingsDone: make(chan struct{}),
 	}
+	i.loop = &loop{i: i, core: i.core}
 	i.view.Store(i.core.Snapshot())
 	l := link.LinkAddr()
 	i.linkAddr.Store(&l)
@@ -148,7 +150,7 @@ func (i *Interface) start(cfg InterfaceConfig) {
 	if !cfg.Down {
 		i.inbox.putCommand(command{event: LinkUp{}})
 	}
-	go (&loop{i: i, core: i.core}).run()
+	go i.loop.run()
 	go i.read()
 	go i.deliverFromSiblings()
 }

@@ -3,7 +3,8 @@ package stack
 import "github.com/tapstack/tapstack/nd"
 
 // Link is one Ethernet link. Read is called by one goroutine, Write by many at
-// once; Close may be called at any time, more than once, and unblocks both.
+// once, the one that reads among them, so that Write must not wait for Read;
+// Close may be called at any time, more than once, and unblocks both.
 type Link interface {
 	// Read fills frames[0:n] with what has arrived and blocks until that is
 	// at least one frame. It writes into the pieces of each frame's Data in

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
@@ -20,13 +21,27 @@ const (
 	readerPatience = 200 * time.Millisecond
 	// sendBatch is how many control frames are written together.
 	sendBatch = 64
+	// readerTurn is how many frames that wait the reader hands to the Core
+	// before it goes on reading, and from how many on the loop gives it the
+	// chance to.
+	readerTurn = 256
+	// stepBack is that chance: longer than a reader takes for what it reads at
+	// once.
+	stepBack = 100 * time.Microsecond
 )
 
-// loop owns the Core: everything that happens to it happens here.
+// loop owns the Core: everything that happens to it happens here, in a
+// goroutine of its own. Only frames that the reader has just read it hands over
+// itself, if it finds the loop at rest.
 type loop struct {
-	i       *Interface
+	i *Interface
+	// turn is held by who runs the Core, and guards what follows. The loop may
+	// hold it for long, so the reader never waits for it.
+	turn    sync.Mutex
 	core    *Core
 	timer   *time.Timer
+	armed   time.Time // what timer is set to; zero: it is not
+	waiting []stampedFrame
 	frames  []Frame // waiting to be written together
 	probes  []netip.Addr
 	refused []ProbeFailed
@@ -38,43 +53,48 @@ func (l *loop) run() {
 	l.timer = time.NewTimer(time.Hour)
 	defer l.timer.Stop()
 	for {
-		l.turn()
-		if d, ok := l.core.Deadline(); ok {
-			l.timer.Reset(time.Until(d))
-		} else {
-			l.timer.Stop()
+		switch frames, calls := l.takeTurn(); {
+		case frames > readerTurn:
+			// What comes meanwhile would wait for the next turn, and so on as
+			// long as they keep coming. The reader takes over.
+			time.Sleep(stepBack)
+		case calls > 1:
+			// Who was answered may have another call: let them make it, so that
+			// these are taken together again.
+			runtime.Gosched()
 		}
 		select {
 		case <-l.i.inbox.wake:
 		case <-l.timer.C:
 		case <-l.i.stop:
+			l.turn.Lock() // for good
 			l.finish()
 			return
 		}
 	}
 }
 
-// turn hands the Core all that waits, control frames first, and fires what is
-// due.
-func (l *loop) turn() {
+// takeTurn hands the Core all that waits, control frames first, and fires what
+// is due. It returns how many frames and calls there were.
+func (l *loop) takeTurn() (frames, calls int) {
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	now := time.Now()
-	due, isDue := l.core.Deadline()
-	isDue = isDue && !due.After(now)
+	due, isDue := l.due(now)
 	if isDue && !due.Equal(l.awaited) {
 		l.awaitReader()
 		l.awaited = due
 	}
-	frames, outputs, commands := l.i.inbox.take()
-	for _, f := range frames {
-		l.execute(l.core.Step(l.arrival(f, now), FrameReceived{f.frame}))
-	}
+	waiting, outputs, commands := l.i.inbox.take(l.waiting[:0])
+	frames = len(waiting)
+	l.receive(waiting, now)
 	if isDue {
 		l.execute(l.core.AdvanceSome(now))
 	}
 	for _, ev := range outputs {
 		l.execute(l.core.Step(now, ev))
 	}
-	calls := len(commands)
+	calls = len(commands)
 	for len(commands) > 0 {
 		event, n := together(commands)
 		c := commands[n-1]
@@ -89,11 +109,8 @@ func (l *loop) turn() {
 			close(c.done)
 		}
 	}
-	if calls > 1 {
-		// Who was answered may have another call: let them make it, so that these
-		// are taken together again.
-		runtime.Gosched()
-	}
+	l.arm()
+	return frames, calls
 }
 
 // together returns the event of the first command, or one for several that
@@ -114,16 +131,75 @@ func together(commands []command) (event CoreEvent, n int) {
 	return commands[0].event, 1
 }
 
-// arrival is the time at which the Core is told that f came. If the loop has
-// missed a deadline, the frame came in time as far as anybody can know:
-// nobody has seen the effect of the timer yet. An advertisement that lay
-// unread while the process was held up thus still finds its duplicate.
-func (l *loop) arrival(f stampedFrame, now time.Time) time.Time {
+// receive hands the Core frames that have waited.
+func (l *loop) receive(waiting []stampedFrame, now time.Time) {
+	for _, f := range waiting {
+		l.queue(l.core.receiveFrame(l.arrival(f.at, now), f.frame))
+	}
+	l.settle()
+	l.i.inbox.recycle(waiting)
+	if l.waiting = waiting; cap(waiting) > 2*readerTurn {
+		l.waiting = nil
+	}
+}
+
+// fromReader hands the Core frames that were read at now, behind those that
+// wait, and reports whether it did. Answers leave together and on the reader's
+// time, so that a flood cannot come faster than it is answered. If the loop is
+// at work, or has to fire a timer first, the frames are for the inbox.
+func (l *loop) fromReader(now time.Time, frames [][]byte) bool {
+	if !l.turn.TryLock() {
+		return false
+	}
+	defer l.turn.Unlock()
+	if _, isDue := l.due(now); isDue {
+		return false
+	}
+	if waiting, left := l.i.inbox.takeFrames(l.waiting[:0], readerTurn); len(waiting) > 0 {
+		l.receive(waiting, now)
+		if left {
+			return false
+		}
+	}
+	for _, frame := range frames {
+		l.queue(l.core.receiveFrame(now, frame))
+	}
+	l.settle()
+	if d, ok := l.core.Deadline(); ok && (l.armed.IsZero() || d.Before(l.armed)) {
+		l.i.inbox.wakeLoop()
+	}
+	return true
+}
+
+// due returns the Core's deadline, and whether it has come.
+func (l *loop) due(now time.Time) (at time.Time, isDue bool) {
+	at, ok := l.core.Deadline()
+	return at, ok && !at.After(now)
+}
+
+// arm sets the timer to the Core's deadline.
+func (l *loop) arm() {
 	d, ok := l.core.Deadline()
-	if ok && now.Sub(d) > lateness && !f.at.Before(d) {
+	if !ok {
+		l.armed = time.Time{}
+		l.timer.Stop()
+		return
+	}
+	l.armed = d
+	l.timer.Reset(time.Until(d))
+}
+
+// arrival is the time at which the Core is told that a frame came that was read
+// at this time. If the loop has missed a deadline, the frame came in time as far
+// as anybody can know: nobody has seen the effect of the timer yet. An
+// advertisement that lay unread while the process was held up thus still finds
+// its duplicate.
+func (l *loop) arrival(at, now time.Time) time.Time {
+	d, ok := l.core.Deadline()
+	if ok && now.Sub(d) > lateness && !at.Before(d) {
 		return d.Add(-1)
 	}
-	return f.at
+	return at
 }
 
 // awaitReader waits until every frame that had arrived is in the inbox.
@@ -138,25 +214,56 @@ func (l *loop) awaitReader() {
 	}
 }
 
-// execute carries out actions in order. Control frames that follow each other
-// are written together.
+// execute carries out actions in order.
 func (l *loop) execute(actions []CoreAction) {
-	for len(actions) > 0 {
-		for k, act := range actions {
-			actions[k] = nil // it may be one of very many: let go of what is done
-			if send, ok := act.(Send); ok {
-				l.queueFrame(send)
-				continue
-			}
+	l.queue(actions)
+	l.settle()
+}
+
+// queue carries out actions in order, save that control frames which follow
+// each other wait to be written together, until settle.
+func (l *loop) queue(actions []CoreAction) {
+	for k, act := range actions {
+		actions[k] = nil // it may be one of very many: let go of what is done
+		if send, ok := act.(Send); ok {
+			l.queueFrame(send)
+			continue
+		}
+		if !overtakes(act) {
 			l.flush()
-			l.perform(act)
+		}
+		l.perform(act)
+	}
+	l.core.recycle(actions)
+	if len(l.refused) > 0 {
+		l.settle()
+	}
+}
+
+// overtakes reports whether an action may be carried out before the frames that
+// are queued: what a solicitation tells of its sender does not bear on the
+// answers to others.
+func overtakes(act CoreAction) bool {
+	switch act := act.(type) {
+	case SetNeighborView, DropNeighborView:
+		return true
+	case Notify:
+		return act.Event.Type == NeighborChanged
+	}
+	return false
+}
+
+// settle writes the frames that are queued, and tells the Core of the probes
+// that the link refused.
+func (l *loop) settle() {
+	l.flush()
+	for len(l.refused) > 0 {
+		refused := l.refused
+		l.refused = nil
+		for _, r := range refused {
+			l.queue(l.core.Step(time.Now(), r))
 		}
 		l.flush()
-		actions = nil
-		for _, r := range l.refused {
-			actions = append(actions, l.core.Step(time.Now(), r)...)
-		}
-		l.refused = l.refused[:0]
 	}
 }
 

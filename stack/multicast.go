@@ -111,7 +111,7 @@ func (m *packetMember) follow(i *Interface, group netip.Addr, holder mld.Holder)
 // groupMember finds the interface on which a group is meant, and the socket's
 // endpoint there.
 func (c *PacketConn) groupMember(group netip.Addr) (*Interface, *packetMember, error) {
-	if !c.isWildcard() && group.Zone() == "" {
+	if !c.wildcard && group.Zone() == "" {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for i, m := range c.members { // the only one

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
@@ -16,14 +17,15 @@ import (
 // of every interface. All methods may be called from any goroutine.
 type PacketConn struct {
 	stack    *Stack
-	received chan *datagram
+	wildcard bool // it is on every interface
+	arrivals arrivals
 	stop     chan struct{}
 	stopOnce sync.Once
-	running  sync.WaitGroup
 	read     readDeadline
 
 	mu      sync.Mutex
 	members map[*Interface]*packetMember
+	only    atomic.Pointer[packetMember] // if it is on one address
 	bound   netip.AddrPort
 	write   time.Time
 
@@ -35,19 +37,70 @@ type packetMember struct {
 	*netstack.UDPConn
 	groups *groupView              // which the socket has joined there
 	joined map[netip.Addr]struct{} // the same, for socketGroups.mu
+
+	// For arrivals.mu.
+	listed bool
+	next   *packetMember
 }
 
-// datagram is one that was received.
-type datagram struct {
-	data []byte
-	from netip.AddrPort
-	to   netip.Addr
-	err  error
+// arrivals lists the members of a PacketConn that may have a datagram, each
+// once, in the order in which they are to be read: who was read goes to the end.
+type arrivals struct {
+	mu          sync.Mutex
+	first, last *packetMember
+	waiting     int           // readers
+	wake        chan struct{} // capacity 1
 }
 
-// maxReceived bounds the datagrams that wait for a reader beyond the sockets'
-// own buffers.
-const maxReceived = 256
+// add lists m, and wakes a reader that waits.
+func (a *arrivals) add(m *packetMember) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !m.listed {
+		m.listed, m.next = true, nil
+		if a.first == nil {
+			a.first = m
+		} else {
+			a.last.next = m
+		}
+		a.last = m
+	}
+	if a.waiting > 0 {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take returns the next member, or nil for a reader that is now to wait, and
+// then to call awoke.
+func (a *arrivals) take() *packetMember {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := a.first
+	if m == nil {
+		a.waiting++
+		return nil
+	}
+	a.first = m.next
+	m.listed, m.next = false, nil
+	return m
+}
+
+// awoke says that a reader has stopped waiting. If it did so for another reason
+// than what arrived, one that goes on waiting is woken in its place.
+func (a *arrivals) awoke() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting--
+	if a.first != nil && a.waiting > 0 {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // ListenPacket opens a UDP socket. The network is udp or udp6; the address is
 // as for Listen. Errors are *net.OpError.
@@ -72,11 +125,12 @@ func (s *Stack) ListenPacket(network, address string) (*PacketConn, error) {
 
 func (s *Stack) listenPacket(local netip.AddrPort) (*PacketConn, error) {
 	c := &PacketConn{
-		stack: s, received: make(chan *datagram, maxReceived), stop: make(chan struct{}),
+		stack: s, arrivals: arrivals{wake: make(chan struct{}, 1)}, stop: make(chan struct{}),
 		members: make(map[*Interface]*packetMember), bound: local, read: newReadDeadline(),
 	}
 	c.groups.holder = mld.Holder{Kind: mld.HolderSocket, ID: s.lastSocket.Add(1)}
-	if local.Addr().IsUnspecified() && local.Addr().Zone() == "" {
+	c.wildcard = local.Addr().IsUnspecified() && local.Addr().Zone() == ""
+	if c.wildcard {
 		if err := s.openWildcard(c, local.Port()); err != nil {
 			return nil, err
 		}
@@ -106,44 +160,23 @@ func (c *PacketConn) open(i *Interface, port uint16) (uint16, error) {
 	if err := conn.SetWriteDeadline(c.write); err != nil {
 		return port, errors.Join(err, conn.Close())
 	}
-	member := &packetMember{conn, newGroupView(), make(map[netip.Addr]struct{})}
+	member := &packetMember{UDPConn: conn, groups: newGroupView(), joined: make(map[netip.Addr]struct{})}
 	conn.SetMulticastFilter(c.groups.filter(i, member))
 	conn.SetMulticastLoopback(!c.groups.noLoopback)
 	got := member.LocalAddr().(*net.UDPAddr).Port
 	c.bound = netip.AddrPortFrom(c.bound.Addr(), uint16(got))
 	c.members[i] = member
-	c.running.Go(func() { c.receiveFrom(conn) })
-	return uint16(got), nil
-}
-
-// receiveFrom queues what one interface's endpoint receives.
-func (c *PacketConn) receiveFrom(member *netstack.UDPConn) {
-	buffer := make([]byte, 65536)
-	for {
-		n, meta, err := member.ReadMsg(buffer)
-		if errors.Is(err, net.ErrClosed) {
-			if !c.isWildcard() { // there is no other: the interface is closed
-				c.stopOnce.Do(func() { close(c.stop) })
-			}
-			return
-		}
-		d := &datagram{from: meta.Remote, to: meta.Local, err: err}
-		if err == nil {
-			d.data = append(d.data, buffer[:n]...)
-		}
-		select {
-		case c.received <- d:
-		case <-c.stop:
-			return
-		}
+	if !c.bound.Addr().IsUnspecified() {
+		c.only.Store(member)
 	}
-}
-
-// isWildcard reports whether the socket is on every interface.
-func (c *PacketConn) isWildcard() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.bound.Addr().IsUnspecified() && c.bound.Addr().Zone() == ""
+	conn.Watch(func(closed bool) {
+		if closed && !c.wildcard { // there is no other: the interface is closed
+			c.stopOnce.Do(func() { close(c.stop) })
+		}
+		c.arrivals.add(member)
+	})
+	c.arrivals.add(member) // what came before
+	return uint16(got), nil
 }
 
 func (c *PacketConn) port() uint16 {
@@ -156,6 +189,7 @@ func (c *PacketConn) reset() {
 	c.mu.Lock()
 	members := c.members
 	c.members = make(map[*Interface]*packetMember)
+	c.only.Store(nil)
 	c.mu.Unlock()
 	for _, m := range members {
 		m.Close()
@@ -166,7 +200,6 @@ func (c *PacketConn) shut() {
 	c.stopOnce.Do(func() { close(c.stop) })
 	c.leaveAll()
 	c.reset()
-	c.running.Wait()
 }
 
 // Close closes the socket, leaves its groups and unblocks its readers.
@@ -198,19 +231,34 @@ func (c *PacketConn) ReadPacket(b []byte) (n int, from netip.AddrPort, to netip.
 	fail := func(err error) (int, netip.AddrPort, netip.Addr, error) {
 		return 0, netip.AddrPort{}, netip.Addr{}, c.opError("read", nil, err)
 	}
-	expired := c.read.channel()
-	select {
-	case <-expired:
-		return fail(os.ErrDeadlineExceeded)
-	default:
-	}
-	select {
-	case d := <-c.received:
-		return copy(b, d.data), d.from, d.to, d.err
-	case <-c.stop:
-		return fail(net.ErrClosed)
-	case <-expired:
-		return fail(os.ErrDeadlineExceeded)
+	for {
+		expired := c.read.channel()
+		select {
+		case <-c.stop:
+			return fail(net.ErrClosed)
+		case <-expired:
+			return fail(os.ErrDeadlineExceeded)
+		default:
+		}
+		m := c.arrivals.take()
+		if m == nil {
+			select {
+			case <-c.arrivals.wake:
+			case <-c.stop:
+			case <-expired:
+			}
+			c.arrivals.awoke()
+			continue
+		}
+		n, meta, ok, err := m.TryReadMsg(b)
+		switch {
+		case ok:
+			c.arrivals.add(m) // there may be more
+			return n, meta.Remote, meta.Local, nil
+		case err != nil && !errors.Is(err, net.ErrClosed):
+			c.arrivals.add(m)
+			return 0, netip.AddrPort{}, netip.Addr{}, err
+		}
 	}
 }
 
@@ -243,13 +291,11 @@ func (c *PacketConn) member(source, dst netip.Addr) (*packetMember, error) {
 		return nil, net.ErrClosed
 	default:
 	}
+	if m := c.only.Load(); m != nil {
+		return m, nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.bound.Addr().IsUnspecified() {
-		for _, m := range c.members {
-			return m, nil
-		}
-	}
 	var i *Interface
 	var err error
 	switch out := c.groups.out; {

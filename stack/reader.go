@@ -14,8 +14,9 @@ import (
 // of MTU size are joined of, and what 64 KiB each take of memory.
 const smallBatch, largeBatch = 64, 8
 
-// read is the reader of an interface: data goes to the sockets at once,
-// control frames to the loop with the time at which they were read.
+// read is the reader of an interface: data goes to the sockets at once, then
+// control frames to the Core, or else to the loop with the time at which they
+// were read.
 func (i *Interface) read() {
 	defer close(i.readDone)
 	batch := smallBatch
@@ -24,6 +25,7 @@ func (i *Interface) read() {
 	}
 	frames := make([]Frame, batch)
 	buffers := make([]*netstack.RxBuffer, batch)
+	control := make([][]byte, 0, batch)
 	coalescer := i.host.NewCoalescer()
 	for k := range buffers {
 		buffers[k] = i.host.NewRxBuffer()
@@ -36,10 +38,16 @@ func (i *Interface) read() {
 		}
 		n, err := i.link.Read(frames)
 		now := time.Now()
+		control = control[:0]
 		for k := range n {
-			i.receive(now, buffers[k], &frames[k])
+			if i.receive(buffers[k], &frames[k]) {
+				control = append(control, buffers[k].Frame(frames[k].Len))
+			}
 		}
 		coalescer.Flush()
+		if len(control) > 0 && !i.loop.fromReader(now, control) {
+			i.inbox.putFrames(now, control)
+		}
 		if err != nil {
 			i.readFailed(err)
 			return
@@ -47,31 +55,32 @@ func (i *Interface) read() {
 	}
 }
 
-// receive sorts one frame.
-func (i *Interface) receive(now time.Time, b *netstack.RxBuffer, f *Frame) {
+// receive sorts one frame, and reports whether it is the Core's.
+func (i *Interface) receive(b *netstack.RxBuffer, f *Frame) (control bool) {
 	if f.Len < ethernetHeaderLen+ipv6HeaderLen {
 		i.counters.notIPv6.Add(1)
-		return
+		return false
 	}
 	header := f.Data[0][:ethernetHeaderLen]
 	to := nd.LinkAddr(header[:6])
 	switch {
 	case header[12] != etherTypeIPv6>>8 || header[13] != etherTypeIPv6&0xff:
 		i.counters.notIPv6.Add(1)
-		return
+		return false
 	case to != i.LinkAddr() && !to.IsMulticast():
 		i.counters.otherHost.Add(1)
-		return
+		return false
 	}
-	kind := b.Kind(f.Len)
-	switch kind {
-	case netstack.ND, netstack.MLD:
-		i.inbox.putFrame(now, b.Frame(f.Len))
-		return
+	if kind := b.Kind(f.Len); kind == netstack.ND || kind == netstack.MLD {
+		return true
+	} else if i.listens(f.Data[0][ethernetHeaderLen:]) {
+		i.deliver(kind, to, b, f)
 	}
-	if !i.listens(f.Data[0][ethernetHeaderLen:]) {
-		return
-	}
+	return false
+}
+
+// deliver hands one packet to gVisor, unless it must not be.
+func (i *Interface) deliver(kind netstack.Kind, to nd.LinkAddr, b *netstack.RxBuffer, f *Frame) {
 	switch kind {
 	case netstack.Data:
 		if !i.usable.Load() { // RFC 4862, section 5.4.5

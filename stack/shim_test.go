@@ -207,11 +207,11 @@ func TestDAD_R38_FramesOfOwnAddressesAreNotDroppedForLoad(t *testing.T) {
 		{"of evidence", evidence, maxWaitingFrames},
 		{"of what an assigned address is asked, after that", solicit(assigned), 0},
 	} {
-		before, lost := len(b.frames), b.lostFrames()
+		before, lost := b.waiting(), b.lostFrames()
 		for range maxWaitingFrames + 10 {
-			b.putFrame(time.Time{}, flood.frame)
+			b.putFrames(time.Time{}, [][]byte{flood.frame})
 		}
-		if kept := len(b.frames) - before; kept != flood.kept || b.lostFrames()-lost != uint64(maxWaitingFrames+10-kept) {
+		if kept := b.waiting() - before; kept != flood.kept || b.lostFrames()-lost != uint64(maxWaitingFrames+10-kept) {
 			t.Errorf("a flood %s: %d frames kept, want %d; %d counted as lost", flood.what, kept, flood.kept, b.lostFrames()-lost)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -60,7 +61,8 @@ var full = plan{
 type bench struct {
 	plan
 	progress io.Writer
-	profiles string // directory for CPU profiles; empty: none
+	profiles string         // directory for CPU profiles; empty: none
+	selected *regexp.Regexp // names of figures; nil: all
 	report   *Report
 	pairs    []*node.Pair
 }
@@ -81,8 +83,12 @@ func one(measure func() (float64, error)) func() ([]float64, error) {
 }
 
 // compare measures the contestants in turn, round by round, each round
-// beginning with another, and reports the figures. Who fails is left out.
+// beginning with another, and reports the figures. Who fails is left out, and so
+// are figures of which none is selected.
 func (b *bench) compare(family string, figures []Figure, rounds int, contestants ...contestant) {
+	if !slices.ContainsFunc(figures, func(f Figure) bool { return b.wants(f.Name) }) {
+		return
+	}
 	samples := make([][][]float64, len(contestants)) // by contestant, figure and round
 	failed := make([]bool, len(contestants))
 	began := time.Now()
@@ -118,6 +124,9 @@ func (b *bench) compare(family string, figures []Figure, rounds int, contestants
 		b.add(family, figures[f])
 	}
 }
+
+// wants reports whether a figure of this name is selected.
+func (b *bench) wants(name string) bool { return b.selected == nil || b.selected.MatchString(name) }
 
 // add judges a figure and reports it.
 func (b *bench) add(family string, f Figure) {

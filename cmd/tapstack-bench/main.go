@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,6 +48,7 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	jsonFile := flags.String("json", "", "write the figures to `FILE`, as JSON")
 	svgDir := flags.String("svg", "", "write a plot of each family into `DIR`")
 	profiles := flags.String("profile", "", "write CPU profiles of the hosts into `DIR`")
+	figures := flags.String("figure", "", "measure only the figures whose name has `REGEXP` in it, such as 'UDP|NS flood'")
 	only := flags.String("family", "", "measure only the families of `LIST`, parted by commas: "+familyNames())
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -55,7 +57,12 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	if *wantFull {
 		p = full
 	}
-	b := &bench{plan: p, progress: stderr, profiles: *profiles, report: newReport(p.rounds)}
+	selected, err := regexp.Compile(*figures)
+	if err != nil {
+		fmt.Fprintf(stderr, "tapstack-bench: --figure: %v\n", err)
+		return 2
+	}
+	b := &bench{plan: p, progress: stderr, profiles: *profiles, selected: selected, report: newReport(p.rounds)}
 	if err := b.run(*only); err != nil {
 		fmt.Fprintf(stderr, "tapstack-bench: %v\n", err)
 		return 2

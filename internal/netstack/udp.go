@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 const (
@@ -44,6 +45,7 @@ type UDPConn struct {
 
 	stats *tcpip.TransportEndpointStats
 	reads atomic.Uint64 // datagrams taken from gVisor
+	watch atomic.Pointer[func(closed bool)]
 
 	filter atomic.Pointer[func(src, group netip.Addr) bool]
 
@@ -168,8 +170,38 @@ func (c *UDPConn) start() error {
 	if !c.host.register(c.key, c) {
 		return net.ErrClosed
 	}
-	c.listen(c.notify)
+	c.listen(c.notifyReaders)
 	return nil
+}
+
+// notifyReaders is notify that tells the watcher too.
+func (c *UDPConn) notifyReaders(mask waiter.EventMask) {
+	c.notify(mask)
+	if mask&waiter.ReadableEvents != 0 {
+		c.tellWatcher(false)
+	}
+}
+
+func (c *UDPConn) tellWatcher(closed bool) {
+	if f := c.watch.Load(); f != nil {
+		(*f)(closed)
+	}
+}
+
+// Watch has f called whenever TryReadMsg may find something that was not there
+// before, and when the socket is closed. f must neither block nor call the
+// socket. What came before Watch it is not told of.
+func (c *UDPConn) Watch(f func(closed bool)) { c.watch.Store(&f) }
+
+// TryReadMsg is ReadMsg that does not wait: ok is false if there is no datagram.
+func (c *UDPConn) TryReadMsg(b []byte) (n int, m Meta, ok bool, err error) {
+	c.readMu.Lock()
+	n, m, ok, err = c.tryRead(b)
+	c.readMu.Unlock()
+	if err != nil {
+		err = c.opError("read", c.remote, err)
+	}
+	return n, m, ok, err
 }
 
 // Read implements net.Conn. A datagram longer than b is cut.
@@ -205,31 +237,42 @@ func (c *UDPConn) ReadMsg(b []byte) (int, Meta, error) {
 }
 
 func (c *UDPConn) read(b []byte) (int, Meta, error) {
-	defer func() { c.dst = nil }()
 	for {
 		if err := c.check(&c.readDeadline); err != nil {
 			return 0, Meta{}, err
 		}
-		if errno := c.takeFailure(); errno != 0 {
-			return 0, Meta{}, errno
+		n, m, ok, err := c.tryRead(b)
+		if ok || err != nil {
+			return n, m, err
 		}
-		c.dst = b
+		if err := c.wait(c.readable, &c.readDeadline); err != nil {
+			return 0, Meta{}, err
+		}
+	}
+}
+
+// tryRead reads the next datagram that is wanted, if there is one.
+func (c *UDPConn) tryRead(b []byte) (n int, m Meta, ok bool, err error) {
+	if errno := c.takeFailure(); errno != 0 {
+		return 0, Meta{}, false, errno
+	}
+	c.dst = b
+	defer func() { c.dst = nil }()
+	for {
 		res, err := c.ep.Read(&c.dst, tcpip.ReadOptions{NeedRemoteAddr: true})
 		switch err.(type) {
 		case nil, *tcpip.ErrBadBuffer: // the latter for a b without room
 			c.reads.Add(1)
-			m := c.meta(&res)
-			if c.wanted(m) {
-				return res.Count, m, nil
+			if m := c.meta(&res); c.wanted(m) {
+				return res.Count, m, true, nil
 			}
+			c.dst = b
 		case *tcpip.ErrWouldBlock:
-			if err := c.wait(c.readable, &c.readDeadline); err != nil {
-				return 0, Meta{}, err
-			}
+			return 0, Meta{}, false, nil
 		case *tcpip.ErrClosedForReceive:
-			return 0, Meta{}, net.ErrClosed
+			return 0, Meta{}, false, net.ErrClosed
 		default:
-			return 0, Meta{}, errnoOf(err)
+			return 0, Meta{}, false, errnoOf(err)
 		}
 	}
 }
@@ -445,6 +488,7 @@ func (c *UDPConn) Close() error {
 	}
 	c.host.unregister(c.key, c)
 	c.ep.Close()
+	c.tellWatcher(true)
 	return nil
 }
 
