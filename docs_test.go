@@ -135,4 +135,11 @@ func TestEmbeddingShowsTheExample(t *testing.T) {
 	}
 }
 
+// The program that docs/conformance.md shows is the one that the tests run.
+func TestConformanceShowsTheHost(t *testing.T) {
+	if host := read(t, "conformance/hosts/kernel.sh"); !strings.Contains(read(t, "docs/conformance.md"), "```sh\n"+host+"```") {
+		t.Error("docs/conformance.md does not show conformance/hosts/kernel.sh as it is")
+	}
+}
+
 func normalize(code string) string { return flatSpaces.ReplaceAllString(strings.TrimSpace(code), " ") }

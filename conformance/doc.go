@@ -4,7 +4,9 @@
 //
 // A scenario is text; docs/conformance.md describes the format. The host is a
 // Target, made by a Driver: CoreDriver is the reference model in virtual time,
-// StackDriver the whole stack in this process, and others are hosts on a TAP.
+// StackDriver the whole stack in this process, LinuxDriver the kernel,
+// TapDriver a tapstack process, and ExecDriver any program that speaks a
+// protocol of lines.
 //
 //	cases, err := conformance.Scenarios()
 //	if err != nil {

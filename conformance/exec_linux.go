@@ -10,6 +10,13 @@ import (
 
 // introduce asks the program what it is.
 func (d *ExecDriver) introduce(ctx context.Context) (h hello, err error) {
+	devices := []string{"/dev/net/tun"}
+	if d.config.Link != "tap" {
+		devices = nil
+	}
+	if err := ready(devices...); err != nil {
+		return h, err
+	}
 	n, err := newNamespace()
 	if err != nil {
 		return h, err
@@ -36,28 +43,17 @@ func (n namespace) converse(ctx context.Context, c ExecConfig) (*process, *talk,
 
 // Open implements Driver.
 func (d *ExecDriver) Open(s Setup) (Target, error) {
-	n, err := newNamespace()
+	link := d.config.Link
+	t, err := openProcess(s, link, d.config, func(t *processTarget) (err error) {
+		if _, err = t.talk.hello(); err == nil {
+			t.linkAddr, err = t.talk.setup(interfaceNames[link], link, s)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	link, iface := d.config.Link, interfaceNames[d.config.Link]
-	port, err := n.host(link, s.LinkAddr)
-	if err != nil {
-		return nil, errors.Join(err, n.close())
-	}
-	p, t, err := n.converse(s.Context, d.config)
-	if err != nil {
-		return nil, errors.Join(err, port.Close(), n.close())
-	}
-	target := &execTarget{processTarget: processTarget{namespace: n, process: p, talk: t}}
-	if _, err = t.hello(); err == nil {
-		target.linkAddr, err = t.setup(iface, link, s)
-	}
-	target.wire = newWire(port)
-	if err != nil {
-		return nil, errors.Join(err, target.end())
-	}
-	return target, nil
+	return &execTarget{t}, nil
 }
 
 // processTarget is a program in a namespace, and the other end of its link.
@@ -67,6 +63,28 @@ type processTarget struct {
 	process   *process
 	talk      *talk
 	linkAddr  nd.LinkAddr
+}
+
+// openProcess starts a program beside a link in a namespace of its own. Time
+// begins when setup has made a host of it.
+func openProcess(s Setup, link string, c ExecConfig, setup func(*processTarget) error) (*processTarget, error) {
+	n, err := newNamespace()
+	if err != nil {
+		return nil, err
+	}
+	port, err := n.host(link, s.LinkAddr)
+	if err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	t := &processTarget{namespace: n, linkAddr: s.LinkAddr}
+	if t.process, t.talk, err = n.converse(s.Context, c); err != nil {
+		return nil, errors.Join(err, port.Close(), n.close())
+	}
+	if err := setup(t); err != nil {
+		return nil, errors.Join(err, t.process.stop(), port.Close(), n.close())
+	}
+	t.wire = newWire(port)
+	return t, nil
 }
 
 // LinkAddr implements Target.
@@ -83,15 +101,11 @@ func (t *processTarget) Next(until time.Duration) (Frame, bool, error) {
 
 // Close implements Target. A program that had ended by itself is an error.
 func (t *processTarget) Close() error {
-	return errors.Join(t.talk.alive(), t.end())
-}
-
-func (t *processTarget) end() error {
-	return errors.Join(t.process.stop(), t.wire.close(), t.namespace.close())
+	return errors.Join(t.talk.alive(), t.process.stop(), t.wire.close(), t.namespace.close())
 }
 
 // execTarget is one that speaks the line protocol.
-type execTarget struct{ processTarget }
+type execTarget struct{ *processTarget }
 
 // Do implements Target.
 func (t *execTarget) Do(c Command) error { return t.talk.command(c) }

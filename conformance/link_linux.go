@@ -2,10 +2,40 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 
 	"github.com/tapstack/tapstack/nd"
 )
+
+// ready says why there can be no hosts in namespaces here, if so.
+func ready(devices ...string) error {
+	if _, err := exec.LookPath("ip"); err != nil {
+		return fmt.Errorf("iproute2 is not installed: %w", err)
+	}
+	for _, d := range devices {
+		if _, err := os.Stat(d); err != nil {
+			return err
+		}
+	}
+	n, err := newNamespace()
+	if err != nil {
+		return err
+	}
+	return n.close()
+}
+
+// Ready says why there can be no such hosts here, if so.
+func (LinuxDriver) Ready() error { return ready() }
+
+// Ready says why there can be no such hosts here, if so.
+func (d TapDriver) Ready() error {
+	if _, err := d.executable(); err != nil {
+		return err
+	}
+	return ready("/dev/net/tun")
+}
 
 // host makes the interface of a host, one of interfaceNames, and returns the
 // tester's end of its link.

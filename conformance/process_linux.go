@@ -23,19 +23,21 @@ type process struct {
 	stdin     *os.File
 	lines     chan said // of stdout
 	stderr    tail
+	silent    chan struct{} // closed when stderr has ended
 	ours      []*os.File    // our ends of its stdout and stderr
 	stopping  chan struct{} // closed when nobody is interested in lines any more
 	ended     chan struct{} // closed when it has ended
 }
 
 // start starts a program inside, in a process group of its own: an interrupt
-// from the keyboard is for the tester, who ends its programs.
+// from the keyboard is for the tester, who ends its programs. If the tester is
+// killed, they are too.
 func (n namespace) start(args ...string) (*process, error) {
 	p := &process{
 		namespace: n, cmd: exec.Command(args[0], args[1:]...),
-		lines: make(chan said, 1), stopping: make(chan struct{}), ended: make(chan struct{}),
+		lines: make(chan said, 1), silent: make(chan struct{}), stopping: make(chan struct{}), ended: make(chan struct{}),
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	theirs, err := p.pipes()
 	if err == nil {
 		err = n.do(p.cmd.Start)
@@ -47,7 +49,10 @@ func (n namespace) start(args ...string) (*process, error) {
 		return nil, errors.Join(err, p.closeOurs())
 	}
 	go readLines(p.ours[0], p.lines, p.stopping)
-	go io.Copy(&p.stderr, p.ours[1])
+	go func() {
+		io.Copy(&p.stderr, p.ours[1])
+		close(p.silent)
+	}()
 	go func() {
 		p.cmd.Wait() // how it ended is in ProcessState
 		close(p.ended)
@@ -85,7 +90,13 @@ func (p *process) closeOurs() error {
 }
 
 // death is how it ended, once it has.
-func (p *process) death() string { return "has ended (" + p.cmd.ProcessState.String() + ")" }
+func (p *process) death() string {
+	select {
+	case <-p.silent:
+	case <-time.After(100 * time.Millisecond): // somebody else has its stderr
+	}
+	return "has ended (" + p.cmd.ProcessState.String() + ")"
+}
 
 // mercy is how long a program may take to end after it was told, each time.
 const mercy = time.Second

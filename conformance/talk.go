@@ -101,7 +101,7 @@ type talk struct {
 	stdin  io.Writer
 	lines  <-chan said
 	ended  <-chan struct{} // closed when the program has ended
-	death  func() string   // how it ended; after ended
+	death  func() string   // how it ended, and stderr is complete; after ended
 	stderr func() string
 	hurry  int // tests divide by it how long a program may take; 0 is 1
 	over   *HostError

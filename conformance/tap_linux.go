@@ -36,7 +36,7 @@ func (TapDriver) Profiles() []string { return ProfileNames }
 func (TapDriver) Slack() time.Duration { return 250 * time.Millisecond }
 
 // Parallel implements Driver: hosts wait most of the time.
-func (TapDriver) Parallel() int { return 32 }
+func (TapDriver) Parallel() int { return 64 }
 
 // tapstackPath is the package of the command.
 const tapstackPath = "github.com/tapstack/tapstack/cmd/tapstack"
@@ -82,39 +82,27 @@ func (d TapDriver) Open(s Setup) (Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNamespace()
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	t := &tapTarget{dir: dir, groups: map[netip.Addr]Command{}}
 	socket := filepath.Join(dir, "control")
 	args := append([]string{
 		executable, "run", "--down", "--tap", "tap0", "--offload", "off", "--mac", s.LinkAddr.String(), "--profile", s.Profile,
 		"--control", socket, "--state-dir", filepath.Join(dir, "state"),
 	}, knobs...)
-	port, err := n.host("tap", s.LinkAddr)
+	t, err := openProcess(s, "tap", ExecConfig{Command: args}, func(t *processTarget) error {
+		line, err := t.talk.line("", t.talk.within(setupTime))
+		if err == nil && line != "ready" {
+			err = t.talk.fail("", line, "does not say that it is ready")
+		}
+		return err
+	})
 	if err != nil {
-		return nil, errors.Join(err, n.close(), os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p, talk, err := n.converse(s.Context, ExecConfig{Command: args})
-	if err != nil {
-		return nil, errors.Join(err, port.Close(), n.close(), os.RemoveAll(dir))
-	}
-	t.processTarget = processTarget{newWire(port), n, p, talk, s.LinkAddr}
-	t.client = control.NewClient(socket)
-	line, err := talk.line("", talk.within(setupTime))
-	if err == nil && line != "ready" {
-		err = talk.fail("", line, "does not say that it is ready")
-	}
-	if err != nil {
-		return nil, errors.Join(err, t.end(), os.RemoveAll(dir))
-	}
-	return t, nil
+	return &tapTarget{processTarget: t, dir: dir, client: control.NewClient(socket), groups: map[netip.Addr]Command{}}, nil
 }
 
 // tapTarget is a tapstack process.
 type tapTarget struct {
-	processTarget
+	*processTarget
 	dir    string
 	client *control.Client
 	// groups are the memberships: the filter of each group.
@@ -226,8 +214,10 @@ func (t *tapTarget) group(ctx context.Context, c Command) error {
 	switch more, less := missing(c.Sources, was.Sources), missing(was.Sources, c.Sources); {
 	case !wasIn && isIn, c.Op == "join":
 		ref.Sources = c.Sources
-	case !isIn:
-		change, ref.Sources = t.client.LeaveGroup, nil
+	case c.Op == "leave", wasIn && !isIn:
+		change, ref.Sources = t.client.LeaveGroup, was.Sources
+	case !wasIn:
+		return nil
 	case was.Mode != c.Mode, len(more) > 0 && len(less) > 0:
 		return cannot("the control interface does not join and leave in one")
 	case len(less) > 0:

@@ -33,6 +33,7 @@ the format of the scenarios.`,
 // conformRun is one `conform run`.
 type conformRun struct {
 	targets
+	judged   []string // the hosts, for people
 	cases    []string
 	profiles []string
 	parallel int
@@ -54,7 +55,9 @@ matter of a case.`,
 		Example: `  tapstack conform run
   tapstack conform run --case DAD-09 -v
   tapstack conform run --target stack --case 'NUD-*' --profile rfc4862
-  tapstack conform run --case dad -j`,
+  tapstack conform run --case dad -j
+  sudo tapstack conform run --target linux,tap
+  sudo tapstack conform run --target exec --exec ./myhost`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
@@ -125,6 +128,7 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer closeDrivers(drivers)
+	r.judged = titles(drivers)
 	for _, d := range drivers {
 		for _, p := range r.profiles {
 			if !slices.Contains(d.Profiles(), p) {
@@ -178,7 +182,7 @@ func (r *conformRun) text(w io.Writer, results []conformance.Result, took time.D
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), strings.Join(r.names, ", "), took.Round(10*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s against %s in %v\n", conformance.CountOf(results), strings.Join(r.judged, ", "), took.Round(10*time.Millisecond))
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -61,9 +62,15 @@ func closeDrivers(drivers []conformance.Driver) (err error) {
 
 func (t targets) driver(ctx context.Context, name string) (conformance.Driver, error) {
 	for _, d := range conformance.Drivers() {
-		if d.Name() == name {
-			return d, nil
+		if d.Name() != name {
+			continue
 		}
+		if r, ok := d.(interface{ Ready() error }); ok {
+			if err := r.Ready(); err != nil {
+				return nil, fmt.Errorf("--target %s: %w", name, err)
+			}
+		}
+		return d, nil
 	}
 	if slices.Contains(conformance.HostNames, name) {
 		return conformance.NewHostDriver(ctx, name)
@@ -73,7 +80,19 @@ func (t targets) driver(ctx context.Context, name string) (conformance.Driver, e
 	}
 	d, err := conformance.NewExecDriver(ctx, conformance.ExecConfig{Command: []string{"sh", "-c", t.exec}, Link: t.link})
 	if err != nil {
-		return nil, errors.Join(errors.New("--exec"), err)
+		return nil, fmt.Errorf("--exec %q: %w", t.exec, err)
 	}
 	return d, nil
+}
+
+// titles are the names of the hosts, and what a program calls itself.
+func titles(drivers []conformance.Driver) (all []string) {
+	for _, d := range drivers {
+		title := d.Name()
+		if program, ok := d.(interface{ Program() string }); ok {
+			title += " (" + program.Program() + ")"
+		}
+		all = append(all, title)
+	}
+	return all
 }

@@ -20,6 +20,24 @@ func TestConform_RunTellsThatAllPassed(t *testing.T) {
 	}
 }
 
+func TestConform_TargetsAreChecked(t *testing.T) {
+	for flags, want := range map[string]string{
+		"--target moon":                           `--target "moon" is none of core, stack, `,
+		"--target core,core":                      "--target names core twice",
+		"--target exec":                           "--target exec: which program? Name it with --exec 'CMD ARGS'",
+		"--exec true":                             "--exec is for --target exec",
+		"--target core --link veth":               "--link is for --target exec",
+		"--target exec --exec true --link bridge": `--link "bridge" is neither tap nor veth`,
+		"--target core --profile rfc1":            `--profile "rfc1": the target core has rfc2462, rfc4862, current`,
+		"--target core --target core":             "--target names core twice",
+	} {
+		code, _, stderr := command(t, append([]string{"conform", "run"}, strings.Fields(flags)...)...)
+		if code != 2 || !strings.Contains(stderr, want) || !isLine(stderr) {
+			t.Errorf("%s: exit code %d, %q, want %s", flags, code, stderr, want)
+		}
+	}
+}
+
 // A verdict other than pass is in the exit code, without a word on stderr: what
 // there is to say has been said.
 func TestConform_FailureIsInTheExitCode(t *testing.T) {
@@ -29,7 +47,7 @@ func TestConform_FailureIsInTheExitCode(t *testing.T) {
 		cmd := newConformRun()
 		var out strings.Builder
 		cmd.SetOut(&out)
-		err := (&conformRun{targets: targets{names: []string{"core"}}}).report(cmd, []conformance.Result{{Case: "DAD-09", Verdict: verdict, Deviating: -1}}, 0)
+		err := new(conformRun).report(cmd, []conformance.Result{{Case: "DAD-09", Verdict: verdict, Deviating: -1}}, 0)
 		code := 0
 		if err != nil {
 			code = exitCode(err)

@@ -852,3 +852,19 @@ func TestE2E_UpIsLeftAlone(t *testing.T) {
 	}
 	p.wantCode("addr add 2001:db8::5/64", 1)
 }
+
+// With --down the host is silent until it is brought up; then it tests the
+// addresses of --addr.
+func TestE2E_DownUntilItIsBroughtUp(t *testing.T) {
+	p := newPlace(t)
+	p.serve("--tap", "tap0", "--down", "--addr", "2001:db8::5/64", "--mac", "02:00:00:00:00:01")
+	p.want("addr show", result{Stdout: "2001:db8::5/64  dev tap0  tentative  manual  preferred forever  valid forever\n"})
+	if show := p.output("link show"); !strings.Contains(show, "tap0: down,") || strings.Contains(p.output("maddr"), "ff02") {
+		t.Errorf("link show: %s", show)
+	}
+	p.want("link set tap0 up", result{})
+	p.settle()
+	if show := p.output("addr show"); strings.Count(show, "  preferred  ") != 2 {
+		t.Errorf("addr show: %s", show)
+	}
+}
