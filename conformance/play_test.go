@@ -52,7 +52,7 @@ type scriptedDriver struct {
 }
 
 func (d scriptedDriver) Name() string         { return "scripted" }
-func (d scriptedDriver) Can() []Capability    { return append(d.can, CanUpDown, CanEcho) }
+func (d scriptedDriver) Can() []Capability    { return append(d.can, CanUpDown, CanEcho, CanMLDv2) }
 func (d scriptedDriver) Profiles() []string   { return []string{"current"} }
 func (d scriptedDriver) Slack() time.Duration { return d.slack }
 func (d scriptedDriver) Parallel() int        { return 1 }
