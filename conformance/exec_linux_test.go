@@ -32,9 +32,12 @@ done
 
 var marks atomic.Int64
 
-// execDriver is a driver of a script, whose answers are waited for a quarter of
-// a second. After the test nothing of the script may be left.
-func execDriver(t *testing.T, script string) (*ExecDriver, error) {
+// impatient has answers waited for two and a half seconds.
+const impatient = 2
+
+// execDriver is a driver of a script. After the test nothing of the script may
+// be left.
+func execDriver(t *testing.T, script string, hurry int) (*ExecDriver, error) {
 	t.Helper()
 	netnstest.Require(t)
 	mark := fmt.Sprintf("86399.%d%04d", os.Getpid(), marks.Add(1)) // seconds, for sleep
@@ -44,7 +47,7 @@ func execDriver(t *testing.T, script string) (*ExecDriver, error) {
 		}
 	})
 	script = strings.ReplaceAll(script, "MARK", mark) + ": " + mark
-	return NewExecDriver(context.Background(), ExecConfig{Command: []string{"sh", "-c", script}, hurry: 20})
+	return NewExecDriver(context.Background(), ExecConfig{Command: []string{"sh", "-c", script}, hurry: hurry})
 }
 
 // commandLines are those of running processes that contain a word.
@@ -95,8 +98,8 @@ func TestExec_HelloFails(t *testing.T) {
 		"no such program":    {"exec tapstack-no-such-program", "has ended (exit status 127); its stderr ends: sh: 1: exec: tapstack-no-such-program: not found"},
 		"it ends":            {"echo no licence >&2; exit 3", "has ended (exit status 3); its stderr ends: no licence"},
 		"it is killed":       {"kill -9 $$", "has ended (signal: killed)"},
-		"it does not answer": {"sleep MARK", "does not answer within 250ms"},
-		"it does not listen": {"exec <&-; sleep MARK", "does not answer within 250ms"},
+		"it does not answer": {"sleep MARK", "does not answer within 2.5s"},
+		"it does not listen": {"exec <&-; sleep MARK", "does not answer within 2.5s"},
 		"it closes stdout":   {"exec >&-; sleep MARK", "has closed its stdout"},
 		"garbage":            {"echo Starting...; sleep MARK", `"Starting..."`},
 		"an endless line":    {"tr '\\0' x </dev/zero; sleep MARK", "writes a line of more than 1024 octets"},
@@ -106,7 +109,7 @@ func TestExec_HelloFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			_, err := execDriver(t, test.script+"; ")
+			_, err := execDriver(t, test.script+"; ", impatient)
 			var failed *HostError
 			if !errors.As(err, &failed) || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), `asked "hello 1", `) {
 				t.Errorf("error %v, want %s", err, test.want)
@@ -133,15 +136,15 @@ func TestExec_CaseFails(t *testing.T) {
 		"it refuses":             {"add) echo refused no room;;", ""}, // which is noted
 		"it ends":                {"add) echo out of memory >&2; exit 3;;", `asked "add 2001:db8::5/64", the program of the host has ended (exit status 3); its stderr ends: out of memory`},
 		"it ends later":          {"add) echo ok; sleep 0.1; exit 3;;", "the program of the host has ended (exit status 3)"},
-		"it hangs":               {"add) sleep MARK;;", `asked "add 2001:db8::5/64", the program of the host does not answer within 250ms`},
-		"it answers late":        {"add) sleep 1; echo ok;;", `asked "add 2001:db8::5/64", the program of the host does not answer within 250ms`},
+		"it hangs":               {"add) sleep MARK;;", `asked "add 2001:db8::5/64", the program of the host does not answer within 2.5s`},
+		"it answers late":        {"add) sleep 4; echo ok;;", `asked "add 2001:db8::5/64", the program of the host does not answer within 2.5s`},
 		"garbage":                {"add) echo done;;", `the program of the host says what is no answer to that: "done"`},
 		"it says too much":       {"add) echo ok; echo also;;", `says something that it was not asked: "also"`},
 		"it floods":              {"add) while :; do echo ok; done;;", `says something that it was not asked: "ok"`},
 		"tables that are none":   {"views) echo address 1; echo ok;;", `asked "views", the program of the host shows an address that is none: "address 1"`},
 		"setup is refused":       {"setup) echo refused tap0 is busy;;", "setup: tap0 is busy"},
 		"setup ends":             {"setup) exit 1;;", `has ended (exit status 1)`},
-		"it ignores the end":     {"add) echo ok; trap '' TERM; while :; do sleep 1; : MARK; done;;", "views"},
+		"it ignores the end":     {"add) echo ok; trap '' TERM; while :; do sleep 1; : MARK; done;;", `asked "views", the program of the host does not answer within 2.5s`},
 		"it leaves children":     {"setup) sleep MARK & echo ok;;", ""},
 		"its children are loose": {"setup) setsid sleep MARK >/dev/null 2>&1 </dev/null & echo ok;;", ""},
 		"a child has its stdout": {"setup) setsid sleep MARK & echo ok;; add) exit 1;;", "has ended (exit status 1)"},
@@ -150,7 +153,11 @@ func TestExec_CaseFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, err := execDriver(t, program(test.cases))
+			hurry := 0
+			if strings.Contains(test.want, "does not answer") {
+				hurry = impatient
+			}
+			d, err := execDriver(t, program(test.cases), hurry)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -190,11 +197,10 @@ func TestExec_EndsWithItsRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, err := execDriver(t, program(cases))
+			d, err := execDriver(t, program(cases), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.config.hurry = 0
 			ctx, cancel := context.WithCancel(context.Background())
 			time.AfterFunc(500*time.Millisecond, cancel)
 			began := time.Now()
@@ -212,7 +218,7 @@ func TestExec_EndsWithItsRun(t *testing.T) {
 // Nothing refers to the namespace of a host after it.
 func TestExec_LeavesNoNamespace(t *testing.T) {
 	for _, link := range []string{"tap", "veth"} {
-		d, err := execDriver(t, program("setup) setsid sleep MARK & echo ok;;"))
+		d, err := execDriver(t, program("setup) setsid sleep MARK & echo ok;;"), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +252,7 @@ func TestExec_Links(t *testing.T) {
 		"tap":  "setup: 1 tap0 DOWN 02:00:00:00:00:fe <NO-CARRIER,BROADCAST,MULTICAST,UP> of 2",
 		"veth": "setup: 0 eth0@wire0 DOWN 02:00:00:00:00:01 <BROADCAST,MULTICAST> of 3",
 	} {
-		d, err := execDriver(t, program(look))
+		d, err := execDriver(t, program(look), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

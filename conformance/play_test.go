@@ -52,7 +52,7 @@ type scriptedDriver struct {
 }
 
 func (d scriptedDriver) Name() string         { return "scripted" }
-func (d scriptedDriver) Can() []Capability    { return append(d.can, CanUpDown, CanEcho) }
+func (d scriptedDriver) Can() []Capability    { return append(d.can, CanUpDown, CanEcho, CanMLDv2) }
 func (d scriptedDriver) Profiles() []string   { return []string{"current"} }
 func (d scriptedDriver) Slack() time.Duration { return d.slack }
 func (d scriptedDriver) Parallel() int        { return 1 }
@@ -286,14 +286,14 @@ func TestRunner_TriesAgainInRealTime(t *testing.T) {
 	}
 }
 
-// impatient is interrupted when it is tried for the second time.
-type impatient struct {
+// interrupted is interrupted when it is tried for the second time.
+type interrupted struct {
 	scriptedDriver
 	opened    *int
 	interrupt func()
 }
 
-func (d impatient) Open(s Setup) (Target, error) {
+func (d interrupted) Open(s Setup) (Target, error) {
 	if *d.opened++; *d.opened == 2 {
 		d.interrupt()
 	}
@@ -307,7 +307,7 @@ func TestRunner_AnInterruptedTryDecidesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	d := impatient{scriptedDriver{frames: says(t, "1s ns"), slack: time.Millisecond}, new(int), cancel}
+	d := interrupted{scriptedDriver{frames: says(t, "1s ns"), slack: time.Millisecond}, new(int), cancel}
 	if r := (Runner{Driver: d}).Run(ctx, cases)[0]; r.Verdict != Fail || r.Tries != 1 || *d.opened != 2 {
 		t.Errorf("%s at try %d of %d: %s", r.Verdict, r.Tries, *d.opened, r.Observed)
 	}

@@ -26,7 +26,7 @@ func told(t *testing.T, text string) *talk {
 	})
 	go readLines(r, lines, stop)
 	return &talk{
-		ctx: context.Background(), stdin: speaker{w, text}, lines: lines, ended: make(chan struct{}), hurry: 50,
+		ctx: context.Background(), stdin: speaker{w, text}, lines: lines, ended: make(chan struct{}), hurry: 10,
 		death: func() string { return "" }, stderr: func() string { return "" },
 	}
 }
@@ -60,9 +60,9 @@ func TestTalk_Answers(t *testing.T) {
 		{"an empty line", "up", "\nok\n", `asked "up", the program of the host says what is no answer to that`},
 		{"no UTF-8", "up", "refused \xff\n", `asked "up", the program of the host says what is no UTF-8: "refused \xff"`},
 		{"a long line", "up", "refused " + long + "\n", `asked "up", the program of the host writes a line of more than 1024 octets: "refused ` + long[:112] + `…"`},
-		{"an end within a line", "up", "o", `asked "up", the program of the host does not answer within 100ms`},
+		{"an end within a line", "up", "o", `asked "up", the program of the host does not answer within 500ms`},
 		{"too many lines", "views", strings.Repeat("group ff02::1\n", maxAnswerLines+1), `asked "views", the program of the host answers with more than 20000 lines: "group ff02::1"`},
-		{"silence", "up", "", `asked "up", the program of the host does not answer within 100ms`},
+		{"silence", "up", "", `asked "up", the program of the host does not answer within 500ms`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			talk := told(t, test.says)

@@ -130,8 +130,8 @@ func (r *conformRun) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	r.judged = titles(drivers)
 	defer closeDrivers(drivers)
+	r.judged = titles(drivers)
 	for _, d := range drivers {
 		for _, p := range r.profiles {
 			if !slices.Contains(d.Profiles(), p) {

@@ -33,7 +33,7 @@ while read -r request words; do
 	case $request in
 	hello)
 		echo "name Linux $(uname -r)"
-		echo "can updown addresses routes neighbors flush linkaddr mtu echo icmp fragments pmtu tcp"
+		echo "can updown addresses routes neighbors flush linkaddr mtu echo icmp fragments pmtu tcp mldv2"
 		echo "profiles rfc4862"
 		;;
 	setup) setup "$@" ;;
