@@ -51,10 +51,11 @@ type CheckConfig struct {
 const (
 	maxCheckedHosts      = 1024
 	maxCheckedAddresses  = 1024 // of a host; and groups, and neighbors
-	maxPending           = 8    // solicitations for an address that wait for an answer
-	maxDepartures        = 256  // of a host
-	maxDeparturesForRule = 8    // of a host
-	maxOpen              = 64   // what cannot be judged, of a host
+	maxAskers            = 1 << 14
+	maxPending           = 8   // solicitations for an address that wait for an answer
+	maxDepartures        = 256 // of a host
+	maxDeparturesForRule = 8   // of a host
+	maxOpen              = 64  // what cannot be judged, of a host
 )
 
 // Check judges the hosts of a capture by what they send. It does not know what
@@ -70,14 +71,16 @@ type Check struct {
 	// a probe waits for, at least and at most.
 	retrans, longest time.Duration
 	advertisedTimer  bool
-	v1               bool // a query of version 1 was seen
-	strangers        int  // hosts that found no room
-	tagged, cut      int  // frames
+	v1               bool              // a query of version 1 was seen
+	askers           map[asked]askedAt // who solicited whom last
+	forgotAskers     bool
+	strangers        int // hosts that found no room
+	tagged, cut      int // frames
 }
 
 // NewCheck returns a Check that has seen nothing.
 func NewCheck(cfg CheckConfig) *Check {
-	c := &Check{cfg: cfg, hosts: map[nd.LinkAddr]*checkedHost{}, retrans: cfg.RetransTimer}
+	c := &Check{cfg: cfg, hosts: map[nd.LinkAddr]*checkedHost{}, askers: map[asked]askedAt{}, retrans: cfg.RetransTimer}
 	if c.retrans == 0 {
 		c.retrans = time.Second
 	}
@@ -260,6 +263,8 @@ func (c *Check) spread(from *checkedHost, m *message) {
 		return
 	}
 	switch m.kind {
+	case "ns":
+		c.solicitedBy(m)
 	case "ra":
 		c.advertised(m)
 	case "query":

@@ -25,7 +25,6 @@ type checkedHost struct {
 	addrs     map[netip.Addr]*checkedAddr
 	groups    map[netip.Addr]*checkedGroup
 	solicits  map[netip.Addr]solicited // whom it solicited last
-	askers    map[asked]askedAt        // who solicited it last
 	spokeTo   map[nd.LinkAddr]struct{} // in unicast: the capture shows it
 	nonces    map[string]struct{}      // of its probes
 	nonceRing [64]string               // the same, to forget the oldest
@@ -64,7 +63,7 @@ type solicited struct {
 func newCheckedHost(c *Check, mac nd.LinkAddr) *checkedHost {
 	return &checkedHost{
 		c: c, mac: mac, first: c.now,
-		addrs: map[netip.Addr]*checkedAddr{}, groups: map[netip.Addr]*checkedGroup{}, solicits: map[netip.Addr]solicited{}, askers: map[asked]askedAt{},
+		addrs: map[netip.Addr]*checkedAddr{}, groups: map[netip.Addr]*checkedGroup{}, solicits: map[netip.Addr]solicited{},
 		spokeTo: map[nd.LinkAddr]struct{}{}, nonces: map[string]struct{}{}, byRule: map[rule]int{}, open: map[string]struct{}{},
 	}
 }

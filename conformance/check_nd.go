@@ -128,29 +128,46 @@ func (h *checkedHost) answers(m *message, a *checkedAddr) {
 	if m.dst.IsMulticast() {
 		return
 	}
-	q, was := h.askers[asked{m.dst, m.target}]
+	q, was := h.c.askers[asked{m.dst, m.target}]
 	recent := was && h.c.now <= q.at+askedWithin+h.c.cfg.Slack
 	switch {
 	case recent && m.one("S") == "0":
 		h.departs(ruleFlags, fmt.Sprintf("S=1 in the answer to %v", m.dst), "S=0")
-	case !recent && m.one("S") == "1" && h.c.now > askedWithin+h.c.cfg.Slack && len(h.askers) < maxCheckedAddresses:
+	case !recent && m.one("S") == "1" && h.c.now > askedWithin+h.c.cfg.Slack && !h.c.forgotAskers && h.spokenToBy(m.to):
 		h.departs(ruleFlags, fmt.Sprintf("S=1 only in an answer to a solicitation by %v", m.dst), "an advertisement of %v with S=1, for which nobody asked", m.target)
 	case recent && len(m.fields["tllao"]) == 0 && !q.unicast:
 		h.departs(ruleTLLAO, "a target link-layer address in the answer to a solicitation that came by multicast", "none")
 	}
 }
 
-// asked takes a solicitation that the host must have received, be it for an
-// address of it or not.
+// spokenToBy reports whether the capture shows what a node sends to the host: one
+// from a port of a switch shows only some of it.
+func (h *checkedHost) spokenToBy(l nd.LinkAddr) bool {
+	other := h.c.hosts[l]
+	if other == nil {
+		return false
+	}
+	_, ok := other.spokeTo[h.mac]
+	return ok
+}
+
+// solicitedBy notes who asked for what, whichever link-layer address the question
+// went to: a node may have several.
+func (c *Check) solicitedBy(m *message) {
+	if !isUnicast(m.src) {
+		return
+	}
+	if len(c.askers) >= maxAskers {
+		clear(c.askers)
+		c.forgotAskers = true
+	}
+	key := asked{m.src, m.target}
+	c.askers[key] = askedAt{c.now, c.askers[key].unicast || !m.dst.IsMulticast()}
+}
+
+// asked takes a solicitation that the host must have received.
 func (h *checkedHost) asked(m *message) {
 	c := h.c
-	if isUnicast(m.src) {
-		if len(h.askers) >= maxCheckedAddresses {
-			clear(h.askers)
-		}
-		key := asked{m.src, m.target}
-		h.askers[key] = askedAt{c.now, h.askers[key].unicast || !m.dst.IsMulticast()}
-	}
 	a := h.addrs[m.target]
 	if a == nil || !a.used || a.running || a.failedBy != "" || a.uncertain || len(a.pending) == maxPending {
 		return
