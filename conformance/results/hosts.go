@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -21,23 +23,57 @@ type host struct {
 }
 
 // hosts are those of the package conformance, and those whose programs are in
-// conformance/hosts.
-func hosts() (all []host) {
+// conformance/hosts. Programs are built in dir.
+func hosts(dir string) (all []host) {
 	for _, d := range conformance.Drivers() {
 		h := host{name: d.Name(), what: versions[d.Name()]}
 		h.open = func(context.Context) (conformance.Driver, error) { return d, nil }
-		if h.name == "stack" { // in real time, and the other profiles are those of the Core in it
+		switch h.name {
+		case "tap":
+			h.open = func(ctx context.Context) (conformance.Driver, error) { return buildTap(ctx, dir) }
+			fallthrough
+		case "stack": // in real time, and the other profiles are those of the Core in it
 			h.profiles = []string{"current"}
 		}
 		all = append(all, h)
 	}
+	for _, name := range conformance.HostNames {
+		all = append(all, host{name: name, open: func(ctx context.Context) (conformance.Driver, error) { return openHost(ctx, name, dir) }})
+	}
 	return all
+}
+
+// buildTap builds tapstack and returns the driver of its processes.
+func buildTap(ctx context.Context, dir string) (conformance.Driver, error) {
+	program := filepath.Join(dir, "tapstack")
+	return conformance.TapDriver{Executable: program}, build(ctx, program, "./cmd/tapstack")
+}
+
+// openHost returns the driver of a stack of somebody else. That of gVisor is
+// built first; lwIP's knows how to do that.
+func openHost(ctx context.Context, name, dir string) (conformance.Driver, error) {
+	if name == "gvisor" {
+		const program = "tapstack-host-gvisor"
+		if err := build(ctx, filepath.Join(dir, program), "./conformance/hosts/"+program); err != nil {
+			return nil, err
+		}
+		os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	}
+	return conformance.NewHostDriver(ctx, name)
+}
+
+func build(ctx context.Context, program, pkg string) error {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
 }
 
 // versions say what the hosts of the package conformance are.
 var versions = map[string]func() string{
 	"core":  func() string { return "this project's reference model" },
 	"stack": func() string { return "this project, with gVisor " + moduleVersion("gvisor.dev/gvisor") },
+	"tap":   func() string { return "the process of this project" },
 	"linux": func() string {
 		release, err := exec.Command("uname", "-sr").Output()
 		if err != nil {

@@ -67,7 +67,12 @@ func (c command) run(ctx context.Context) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	hosts, err := c.selectHosts()
+	dir, err := os.MkdirTemp("", "tapstack-results-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	hosts, err := c.selectHosts(hosts(dir))
 	if err != nil {
 		return false, err
 	}
@@ -116,8 +121,7 @@ func (c command) selectCases() (selected []*conformance.Case, err error) {
 	return selected, nil
 }
 
-func (c command) selectHosts() (selected []host, err error) {
-	all := hosts()
+func (c command) selectHosts(all []host) (selected []host, err error) {
 	if len(c.targets) == 0 {
 		return all, nil
 	}
@@ -140,6 +144,9 @@ func (c command) play(ctx context.Context, h host, cases []*conformance.Case) pl
 	var d conformance.Driver
 	if d, p.trouble = h.open(ctx); p.trouble == nil {
 		p.trouble = trial(d)
+		if closer, ok := d.(io.Closer); ok {
+			defer closer.Close()
+		}
 	}
 	if p.trouble != nil {
 		fmt.Fprintf(c.log, "!!! %s is NOT run: %v\n", h.name, p.trouble)

@@ -80,7 +80,7 @@ func TestPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range hosts() {
+	for _, h := range hosts(t.TempDir()) {
 		if !strings.Contains(string(text), "\n| "+h.name+" | ") {
 			t.Errorf("docs/conformance-results.md has nothing of %s: make it again", h.name)
 		}
