@@ -79,7 +79,8 @@ var versions = map[string]func() string{
 		if err != nil {
 			return fmt.Sprintf("Linux (uname: %v)", err)
 		}
-		return strings.TrimSpace(string(release))
+		version, _, _ := strings.Cut(strings.TrimSpace(string(release)), "-") // what follows is a distributor's
+		return version
 	},
 }
 
