@@ -83,14 +83,14 @@ func (c *conformCheck) run(cmd *cobra.Command, name string) error {
 	} else {
 		f, err := os.Open(name)
 		if err != nil {
-			return usagef("%v", err)
+			return exitError{control.ExitUsage, err.Error()}
 		}
 		defer f.Close()
 		in = f
 	}
 	capture, err := conformance.CheckCapture(in, c.cfg)
 	if err != nil {
-		return usagef("%s: %v", name, err)
+		return exitError{control.ExitUsage, fmt.Sprintf("%s: %v", name, err)}
 	}
 	if c.host != "" {
 		if err := c.only(&capture); err != nil {
