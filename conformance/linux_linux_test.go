@@ -20,7 +20,7 @@ import (
 // sample are cases of all matters that do not take long, and that a kernel
 // passes or fails whatever chance has it do.
 func sample(t *testing.T, f *known.File) (cases []*Case) {
-	const longest, of = 8 * time.Second, 4
+	const longest, of = 8 * time.Second, 2
 	for k, c := range scenarios(t) {
 		if e := f.Of(c.ID); k%of == 0 && c.Length() <= longest && (e == nil || e.Chance == "") {
 			cases = append(cases, c)
