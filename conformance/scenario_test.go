@@ -17,22 +17,11 @@ func scenarios(t testing.TB) []*Case {
 	return cases
 }
 
-// knownFailures are the cases that the Core does not pass, and why.
-var knownFailures = map[string]string{
-	"RIB-19": "RFC 4861, section 6.3.6: a second request for a default router SHOULD return another, while none is known to be reachable; the Core stays with the first until it could not be resolved",
-}
-
 // Every case passes against the Core, in every profile that it is about,
 // whatever chance has it do.
 func TestScenariosAgainstTheCore(t *testing.T) {
 	results := Runner{Driver: CoreDriver{}}.Run(context.Background(), scenarios(t))
 	for _, r := range results {
-		if knownFailures[r.Case] != "" {
-			if r.Verdict == Pass {
-				t.Errorf("%s passes now: it is no known failure any more", r.Case)
-			}
-			continue
-		}
 		if r.Verdict == Fail || r.Verdict == Inconclusive {
 			var b strings.Builder
 			if err := r.WriteText(&b); err != nil {
