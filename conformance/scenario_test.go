@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tapstack/tapstack/conformance/hosts/known"
 )
 
 func scenarios(t testing.TB) []*Case {
@@ -19,15 +17,6 @@ func scenarios(t testing.TB) []*Case {
 	}
 	return cases
 }
-
-// knownFailures are the cases that the Core does not pass, whole stacks neither.
-var knownFailures = func() map[string]bool {
-	f, err := known.Read("core")
-	if err != nil {
-		panic(err)
-	}
-	return f.Cases()
-}()
 
 // within logs how long the cases took and has the test fail if that is far more
 // than they are to take. Others want the machine too, and there is the race
@@ -48,12 +37,6 @@ func TestScenariosAgainstTheCore(t *testing.T) {
 	results := Runner{Driver: CoreDriver{}}.Run(context.Background(), scenarios(t))
 	within(t, began, 10*time.Second)
 	for _, r := range results {
-		if knownFailures[r.Case] {
-			if r.Verdict == Pass {
-				t.Errorf("%s passes now: it is no known failure any more", r.Case)
-			}
-			continue
-		}
 		if r.Verdict == Fail || r.Verdict == Inconclusive {
 			var b strings.Builder
 			if err := r.WriteText(&b); err != nil {

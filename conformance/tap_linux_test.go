@@ -35,7 +35,7 @@ func someOfEach(all []*Case, ofGroup int, longest time.Duration) (some []*Case) 
 	groups, _ := Groups(all)
 	for _, g := range groups {
 		fits := slices.DeleteFunc(slices.Clone(all), func(c *Case) bool {
-			return c.Group != g || c.Length() > longest || knownFailures[c.ID]
+			return c.Group != g || c.Length() > longest
 		})
 		for k := range min(ofGroup, len(fits)) {
 			some = append(some, fits[k*len(fits)/min(ofGroup, len(fits))])

@@ -19,9 +19,6 @@ func TestTranscriptsPlay(t *testing.T) {
 			continue
 		}
 		for _, c := range scenarios(t) {
-			if knownFailures[c.ID] {
-				continue
-			}
 			faulty := mutantDriver{CoreDriver{}, m}
 			was := playCase(context.Background(), c, faulty, profileOf(c), Latest)
 			if was.Verdict != Fail && was.Verdict != Inconclusive {

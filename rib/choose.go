@@ -119,7 +119,7 @@ func (c choice) longestFailed(ms members, except *member) (oldest *member) {
 		if except != nil && m.nextHop == except.nextHop {
 			continue
 		}
-		p, f := c.place(m), c.s.reachOf(m).failure
+		p, f := c.place(m), c.s.reachOf(m).turn
 		if oldest == nil || p > top || p == top && f < failure {
 			oldest, top, failure = m, p, f
 		}
@@ -171,12 +171,10 @@ func (s *Snapshot) shared(ms members, src, dst, router [16]byte) bool {
 // stick returns the route of a host of type A (RFC 4861, section 6.3.6) among
 // those with the lowest metric. Routers that are probably reachable come first,
 // (1), and of several always the one that has been there longest, so that a
-// destination keeps its router. If none is, those come first that have not
-// failed, then that which failed longest ago, (2).
-//
-// Deviation: by (2), the second request while none is known to be reachable
-// should return another router. Here the first is returned until it has
-// failed, and the packets that wait for it then take the turn of the next.
+// destination keeps its router. If none is, that comes first whose turn, by
+// Select or by a failure, was the longest ago: "so that subsequent requests for
+// a default router do not return the same router until all other routers have
+// been selected", (2).
 func (s *Snapshot) stick(ms members) *member {
 	var (
 		chosen *member
@@ -197,12 +195,43 @@ func (s *Snapshot) stick(ms members) *member {
 	return chosen
 }
 
+// Routers returns the routers that a host of type A selects from for packets
+// from src, which may be zero, to dst: those of the longest prefix with the
+// lowest metric. There are none if dst is on-link, its own or redirected, and
+// none for a host of type C.
+func (s *Snapshot) Routers(src, dst netip.Addr) (routers []netip.Addr) {
+	if !s.typeA || !dst.Is6() || src.IsValid() && !src.Is6() || s.Local(dst.As16()) {
+		return nil
+	}
+	if s.redirects != nil {
+		var from [16]byte
+		if src.IsValid() {
+			from = src.As16()
+		}
+		if _, ok := s.redirected(from, dst.As16()); ok {
+			return nil
+		}
+	}
+	ms := s.find(dst.As16())
+	for i := range ms {
+		switch m := &ms[i]; {
+		case m.metric != ms[0].metric:
+			return routers
+		case !m.gateway():
+			return nil
+		default:
+			routers = append(routers, netip.AddrFrom16(m.nextHop))
+		}
+	}
+	return routers
+}
+
 // before reports whether a host of type A prefers a router with r.
 func (r reach) before(o reach) bool {
 	if probable := r.state == ReachProbable; probable != (o.state == ReachProbable) {
 		return probable
 	}
-	return r.failure < o.failure
+	return r.turn < o.turn
 }
 
 func (s *Snapshot) reachOf(m *member) (r reach) {

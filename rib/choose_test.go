@@ -19,6 +19,8 @@ func probable(router string) rib.Reach {
 	return rib.Reach{Addr: netip.MustParseAddr(router), State: rib.ReachProbable}
 }
 
+func selects(router string) rib.Select { return rib.Select{Router: netip.MustParseAddr(router)} }
+
 // learn is a route that router advertised.
 func learn(prefix, router string, preference rib.Preference) rib.Add {
 	p, r := netip.MustParsePrefix(prefix), netip.MustParseAddr(router)
@@ -156,6 +158,11 @@ func TestDRS_R01_TypeA(t *testing.T) {
 		{"unknown before failed", []rib.Event{failed(one)}, two},
 		{"still behind when its entry is gone", []rib.Event{failed(one), unknown(one)}, two},
 		{"all failed: the one that failed longest ago", []rib.Event{failed(two), failed(three), failed(one)}, two},
+		{"selected once, behind", []rib.Event{selects(one)}, two},
+		{"a failure is a turn like a selection", []rib.Event{failed(one), selects(two), selects(three)}, one},
+		{"and a selection like a failure", []rib.Event{selects(three), selects(one), failed(two), failed(three)}, one},
+		{"who is probably reachable has no turns", []rib.Event{probable(one), probable(two), selects(one)}, one},
+		{"a selection is forgotten by a success", []rib.Event{selects(one), selects(two), probable(two), unknown(two)}, two},
 		{"a failure is forgotten by a success", []rib.Event{failed(one), probable(one), unknown(one)}, one},
 	} {
 		t.Run(row.what, func(t *testing.T) {
@@ -169,6 +176,88 @@ func TestDRS_R01_TypeA(t *testing.T) {
 			}
 			if got := skipped(table.Snapshot(), elsewhere, 0); got != "[]" {
 				t.Errorf("skipped %s; a host of type A probes nobody", got)
+			}
+		})
+	}
+}
+
+// While no router is known to be reachable, each request has the next one, and
+// all have been selected before one is again. A host of type C knows no turns:
+// to it, unknown counts as reachable.
+//
+// Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R02
+func TestDRS_R02_EachRequestHasTheNextRouter(t *testing.T) {
+	for _, row := range []struct {
+		cfg  rib.Config
+		want string
+	}{
+		{rib.Config{TypeA: true}, "[fe80::b fe80::9 fe80::a fe80::b fe80::9 fe80::a fe80::b]"},
+		{rib.Config{}, "[fe80::9 fe80::9 fe80::9 fe80::9 fe80::9 fe80::9 fe80::9]"},
+	} {
+		table := tableWith(row.cfg, learn("::/0", "fe80::b", 0), learn("::/0", "fe80::9", 1), learn("::/0", "fe80::a", 0),
+			selects("fe80::c")) // no gateway
+		first := table.Snapshot()
+		var turns []string
+		for range 7 {
+			h := hop(table.Snapshot(), elsewhere, 5)
+			turns = append(turns, h)
+			apply(table, selects(h))
+		}
+		if got := fmt.Sprint(turns); got != row.want {
+			t.Errorf("type A %v: %s, want %s", row.cfg.TypeA, got, row.want)
+		}
+		if got := hop(first, elsewhere, 5); got != turns[0] {
+			t.Errorf("type A %v: the first snapshot says %s now, not %s", row.cfg.TypeA, got, turns[0])
+		}
+		if !row.cfg.TypeA && table.Snapshot() != first {
+			t.Error("a new snapshot, though a host of type C does what it did")
+		}
+	}
+}
+
+// A selection says nothing of whether a router works: a failure stays one, and
+// redirects stay.
+func TestSelectionIsNoFailure(t *testing.T) {
+	table := tableWith(rib.Config{TypeA: true}, learn("::/0", "fe80::9", 0), learn("::/0", "fe80::a", 0),
+		rib.Redirect{Dst: elsewhere, Target: routerA}, selects("fe80::a"), failed("fe80::9"), selects("fe80::9"))
+	wantHop(t, table, elsewhere, "fe80::a")
+	for router, want := range map[netip.Addr]rib.Reachability{router9: rib.ReachFailed, routerA: rib.ReachUnknown} {
+		if got := table.Reachability(router); got != want {
+			t.Errorf("%v is %d, want %d", router, got, want)
+		}
+	}
+}
+
+func TestRouters(t *testing.T) {
+	static := rib.Add{Key: via(netip.MustParsePrefix("3000::/16"), netip.MustParseAddr("fe80::c")), Owner: byHand()}
+	network := []rib.Event{
+		rib.Assign{Addr: global1, OnLink: docPrefix}, static,
+		learn("::/0", "fe80::9", 0), learn("::/0", "fe80::a", 1), learn("3000::/16", "fe80::a", 0),
+		rib.Redirect{Src: global1, Dst: elsewhere, Target: routerA},
+	}
+	far := netip.MustParseAddr("2001:db8:ffff::2")
+	for _, row := range []struct {
+		what     string
+		cfg      rib.Config
+		src, dst netip.Addr
+		want     string
+	}{
+		{"the default routers, the preferred first", rib.Config{TypeA: true}, global1, far, "[fe80::a fe80::9]"},
+		{"no source yet", rib.Config{TypeA: true}, netip.Addr{}, elsewhere, "[fe80::a fe80::9]"},
+		{"another source than the redirect's", rib.Config{TypeA: true}, global2, elsewhere, "[fe80::a fe80::9]"},
+		{"redirected", rib.Config{TypeA: true}, global1, elsewhere, "[]"},
+		{"the longest prefix with the lowest metric", rib.Config{TypeA: true}, global1, netip.MustParseAddr("3000::1"), "[fe80::c]"},
+		{"on-link", rib.Config{TypeA: true}, global1, global2, "[]"},
+		{"own", rib.Config{TypeA: true}, global1, global1, "[]"},
+		{"link-local", rib.Config{TypeA: true}, global1, ll2, "[]"},
+		{"a group", rib.Config{TypeA: true}, global1, netip.MustParseAddr("ff0e::1"), "[]"},
+		{"IPv4", rib.Config{TypeA: true}, global1, netip.MustParseAddr("192.0.2.1"), "[]"},
+		{"from IPv4", rib.Config{TypeA: true}, netip.MustParseAddr("192.0.2.1"), far, "[]"},
+		{"type C", rib.Config{}, global1, far, "[]"},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			if got := fmt.Sprint(tableWith(row.cfg, network...).Snapshot().Routers(row.src, row.dst)); got != row.want {
+				t.Errorf("got %s, want %s", got, row.want)
 			}
 		})
 	}

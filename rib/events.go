@@ -114,6 +114,12 @@ type (
 		Addr  netip.Addr
 		State Reachability
 	}
+	// Select says that the router that NextHop returned was selected for a
+	// packet, which waits until it is resolved (RFC 4861, section 6.3.6). In
+	// a host of type A another router has the next turn then, unless this one
+	// is probably reachable. It changes nothing else, and nothing in a host of
+	// type C.
+	Select struct{ Router netip.Addr }
 	// Announce says that a router has advertised a Prefix Information option
 	// for Prefix, whatever its flags (RFC 8028, section 2.1). It has no end
 	// but Renounce. A type A host ignores it.
@@ -148,6 +154,7 @@ func (Withdraw) isEvent()       {}
 func (Add) isEvent()            {}
 func (Remove) isEvent()         {}
 func (Reach) isEvent()          {}
+func (Select) isEvent()         {}
 func (Announce) isEvent()       {}
 func (Renounce) isEvent()       {}
 func (Redirect) isEvent()       {}

@@ -83,9 +83,8 @@ func (m *model) redirected(src, dst netip.Addr) (target netip.Addr, ok bool) {
 	return target, ok
 }
 
-// typeA is the one route that a host of type A takes.
-func (m *model) typeA(dst netip.Addr) rib.Route {
-	var candidates []rib.Route
+// candidates are the routes that a host of type A chooses from.
+func (m *model) candidates(dst netip.Addr) (candidates []rib.Route) {
 	for _, g := range m.ways(netip.IPv6Unspecified(), dst) {
 		for _, r := range g {
 			if len(candidates) == 0 || r.Prefix == candidates[0].Prefix && r.Metric == candidates[0].Metric {
@@ -93,7 +92,12 @@ func (m *model) typeA(dst netip.Addr) rib.Route {
 			}
 		}
 	}
-	return slices.MinFunc(candidates, func(a, b rib.Route) int {
+	return candidates
+}
+
+// typeA is the one route that a host of type A takes.
+func (m *model) typeA(dst netip.Addr) rib.Route {
+	return slices.MinFunc(m.candidates(dst), func(a, b rib.Route) int {
 		rank := func(r rib.Route) int {
 			switch {
 			case !r.NextHop.IsValid():
@@ -105,7 +109,7 @@ func (m *model) typeA(dst netip.Addr) rib.Route {
 		}
 		return cmp.Or(
 			cmp.Compare(rank(a), rank(b)),
-			cmp.Compare(m.reach[a.NextHop].failure, m.reach[b.NextHop].failure),
+			cmp.Compare(m.reach[a.NextHop].turn, m.reach[b.NextHop].turn),
 			cmp.Compare(slices.Index(m.order, a.Key), slices.Index(m.order, b.Key)))
 	})
 }
@@ -166,7 +170,7 @@ func (m *model) allFailed(groups [][]rib.Route, to func(rib.Route) string) model
 	var order []string
 	for i, g := range groups {
 		slices.SortStableFunc(g, func(a, b rib.Route) int {
-			return cmp.Compare(m.reach[a.NextHop].failure, m.reach[b.NextHop].failure)
+			return cmp.Compare(m.reach[a.NextHop].turn, m.reach[b.NextHop].turn)
 		})
 		for _, r := range groups[i] {
 			if !slices.Contains(order, to(r)) {
@@ -177,6 +181,26 @@ func (m *model) allFailed(groups [][]rib.Route, to func(rib.Route) string) model
 	h := modelHop{hops: order[:1], list: order[1:], skipsAlways: len(order) > 1}
 	h.skipped = slices.Clone(h.list[:min(len(h.list), 1)])
 	return h
+}
+
+// checkRouters compares what a host of type A selects from, in any order.
+func checkRouters(t *rapid.T, m *model, s *rib.Snapshot, src, dst netip.Addr) {
+	var want []netip.Addr
+	_, redirected := m.redirected(src, dst)
+	if best := m.best(dst); m.cfg.TypeA && !redirected && len(best) > 0 && best[0].NextHop.IsValid() {
+		for _, r := range m.candidates(dst) {
+			want = append(want, r.NextHop)
+		}
+		if slices.Contains(want, netip.Addr{}) {
+			want = nil // dst is on-link
+		}
+	}
+	got := s.Routers(src, dst)
+	slices.SortFunc(want, netip.Addr.Compare)
+	slices.SortFunc(got, netip.Addr.Compare)
+	if !slices.Equal(got, want) {
+		t.Fatalf("routers from %v to %v: %v, want %v", src, dst, got, want)
+	}
 }
 
 func checkGateways(t *rapid.T, m *model, table *rib.Table) {
@@ -195,6 +219,7 @@ func checkChoices(t *rapid.T, m *model, s *rib.Snapshot) {
 			for flow := range uint32(3) {
 				checkHop(t, s, src, dst, flow*0x5555_5555, want)
 			}
+			checkRouters(t, m, s, src, dst)
 			for _, router := range modelGateways {
 				first := slices.Contains(want.hops, router.String())
 				if got := s.IsFirstHop(src, dst, router); got != first {

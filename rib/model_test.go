@@ -24,14 +24,14 @@ type model struct {
 
 	order     []rib.Key // of the routes, as they came into being
 	reach     map[netip.Addr]modelReach
-	failures  int
+	turns     int
 	announced []rib.Announce
 	redirects []modelRedirect // the oldest first
 }
 
 type modelReach struct {
-	state   rib.Reachability
-	failure int
+	state rib.Reachability
+	turn  int
 }
 
 type modelRedirect struct {
@@ -78,6 +78,11 @@ func (m *model) step(now time.Time, ev rib.Event) {
 		m.drop(func(h modelHold) bool { return h.key == ev.Key && h.owner == ev.Owner })
 	case rib.Reach:
 		m.noteReach(ev)
+	case rib.Select:
+		if r := m.reach[ev.Router]; m.cfg.TypeA && m.isGateway(ev.Router) && r.state != rib.ReachProbable {
+			m.turns++
+			m.reach[ev.Router] = modelReach{r.state, m.turns}
+		}
 	case rib.Announce:
 		if !m.cfg.TypeA && !slices.Contains(m.announced, ev) && len(m.announced) < m.cfg.MaxAnnouncements {
 			m.announced = append(m.announced, ev)
@@ -100,13 +105,13 @@ func (m *model) noteReach(ev rib.Reach) {
 	if !m.isGateway(ev.Addr) {
 		return
 	}
-	r := modelReach{ev.State, m.reach[ev.Addr].failure}
+	r := modelReach{ev.State, m.reach[ev.Addr].turn}
 	switch ev.State {
 	case rib.ReachProbable:
-		r.failure = 0
+		r.turn = 0
 	case rib.ReachFailed:
-		m.failures++
-		r.failure = m.failures
+		m.turns++
+		r.turn = m.turns
 		m.unredirect(ev.Addr)
 	}
 	m.reach[ev.Addr] = r
@@ -348,7 +353,7 @@ func drawKeyAndOwner(t *rapid.T, m *model) (rib.Key, rib.Owner) {
 func drawEvent(t *rapid.T, m *model) rib.Event {
 	addr := pick(t, "addr", modelAddrs...)
 	router := pick(t, "of", modelGateways...)
-	switch pick(t, "event", 0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 6) {
+	switch pick(t, "event", 0, 0, 1, 2, 3, 3, 4, 5, 6, 6, 6, 7) {
 	case 0:
 		ev := drawAssign(t, addr)
 		if rapid.Bool().Draw(t, "on-link") {
@@ -371,6 +376,8 @@ func drawEvent(t *rapid.T, m *model) rib.Event {
 		return ev
 	case 5:
 		return drawRedirect(t, router)
+	case 7:
+		return rib.Select{Router: router}
 	}
 	k, o := drawKeyAndOwner(t, m)
 	return rib.Add{

@@ -11,15 +11,16 @@ import (
 // reachable" (RFC 4191, section 3.2), all that have not failed.
 type reach struct {
 	state Reachability
-	// failure is the number of its last failure, counted over all gateways;
-	// 0: it never failed, or was reachable since.
-	failure uint64
+	// turn numbers its last failure, and for a host of type A the last time
+	// that it was selected, over all gateways; 0: neither, or it was reachable
+	// since.
+	turn uint64
 }
 
 // gateways are the next hops of the routes, and the targets of the redirects.
 type gateways struct {
-	uses     map[[16]byte]int
-	failures uint64
+	uses  map[[16]byte]int
+	turns uint64
 	// reach is persistent, and nil while there is nothing to know. It is apart
 	// from the routes, so that a gateway fails at once whatever the number of
 	// its routes.
@@ -52,10 +53,10 @@ func (t *Table) reach(addr netip.Addr, state Reachability) {
 	now.state = state
 	switch state {
 	case ReachProbable:
-		now.failure = 0
+		now.turn = 0
 	case ReachFailed:
-		t.gateways.failures++
-		now.failure = t.gateways.failures
+		t.gateways.turns++
+		now.turn = t.gateways.turns
 		t.unredirect(addr)
 	}
 	if !t.cfg.TypeA && state != ReachFailed {
@@ -64,6 +65,18 @@ func (t *Table) reach(addr netip.Addr, state Reachability) {
 	if t.IsGateway(addr) { // still, after the redirects
 		t.setReach(addr, now)
 	}
+}
+
+// selected puts a router at the end of the round.
+func (t *Table) selected(router netip.Addr) {
+	router = router.WithZone("")
+	now := t.reachOf(router)
+	if !t.cfg.TypeA || !t.IsGateway(router) || now.state == ReachProbable {
+		return
+	}
+	t.gateways.turns++
+	now.turn = t.gateways.turns
+	t.setReach(router, now)
 }
 
 func (t *Table) reachOf(addr netip.Addr) (now reach) {

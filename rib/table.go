@@ -84,6 +84,8 @@ func (t *Table) Step(now time.Time, ev Event) []Action {
 		t.remove(ev.Key, ev.Owner)
 	case Reach:
 		t.reach(ev.Addr, ev.State)
+	case Select:
+		t.selected(ev.Router)
 	case Announce:
 		t.announce(ev.Router, ev.Prefix)
 	case Renounce:

@@ -140,7 +140,8 @@ type (
 	SetMTU struct{ MTU int }
 	// Output is a packet whose next hop has no usable neighbor entry. The
 	// Core keeps it until the neighbor is resolved, or gives it back in
-	// Unreachable or Discard.
+	// Unreachable, Resend or Discard. A host of type A may have it wait for
+	// another router than NextHop (RFC 4861, section 6.3.6).
 	Output struct {
 		NextHop, Src, Dst netip.Addr
 		Flow              uint32 // its flow, which rib.Snapshot.NextHop was given

@@ -89,6 +89,7 @@ func (c *Core) output(ev Output) {
 		c.emit(Discard{[]any{ev.Packet}})
 		return
 	}
+	ev.NextHop = c.selectRouter(ev)
 	if n, ok := c.neighbors.Lookup(ev.NextHop); ok && n.State != nd.Incomplete {
 		c.emit(Release{[]any{ev.Packet}, n.LinkAddr})
 		return
@@ -198,6 +199,11 @@ func (q *waitQueue) put(o Output) (lost any) {
 	q.byHop[o.NextHop] = append(waiting, o)
 	q.length++
 	return nil
+}
+
+// holds reports whether a packet to dst waits for hop.
+func (q *waitQueue) holds(hop, dst netip.Addr) bool {
+	return slices.ContainsFunc(q.byHop[hop], func(o Output) bool { return o.Dst == dst })
 }
 
 func (q *waitQueue) take(hop netip.Addr) []Output {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/tapstack/tapstack/nd"
 	"github.com/tapstack/tapstack/rib"
@@ -51,6 +52,32 @@ func (c *Core) newGateway(r rib.Route) {
 	}
 }
 
+// selectRouter returns the next hop of a packet that may have to wait for it.
+// In a host of type A routers that are not known to be reachable take turns
+// (RFC 4861, section 6.3.6, (2)), by destination: "with subsequent traffic for
+// that destination using the same router", a packet waits where others to its
+// destination do. The data path may have sent several packets by one snapshot,
+// so the choice is made again.
+func (c *Core) selectRouter(ev Output) netip.Addr {
+	s := c.routes.Snapshot()
+	routers := s.Routers(ev.Src, ev.Dst)
+	if len(routers) < 2 {
+		return ev.NextHop
+	}
+	hop, _ := s.NextHop(ev.Src.As16(), ev.Dst.As16(), ev.Flow)
+	router := netip.AddrFrom16(hop.Addr)
+	if c.routes.Reachability(router) == rib.ReachProbable {
+		return router
+	}
+	for _, r := range routers {
+		if c.queue.holds(r, ev.Dst) {
+			return r
+		}
+	}
+	c.runRIB(c.routes.Step(c.now, rib.Select{Router: router}))
+	return router
+}
+
 // probeSkipped solicits the routers that a packet would rather have gone to,
 // each once a minute at most (RFC 4191, section 3.5).
 func (c *Core) probeSkipped(ev RouterSkipped) {
@@ -89,7 +116,11 @@ func (c *Core) hasOtherHop(failed netip.Addr, p Output) bool {
 	if !p.Dst.IsValid() || !c.up || c.disabled {
 		return false
 	}
-	hop, ok := c.routes.Snapshot().NextHop(p.Src.As16(), p.Dst.As16(), p.Flow)
+	s := c.routes.Snapshot()
+	hop, ok := s.NextHop(p.Src.As16(), p.Dst.As16(), p.Flow)
 	next := netip.AddrFrom16(hop.Addr)
-	return ok && next != failed && c.routes.Reachability(next) != rib.ReachFailed
+	mayWork := func(hop netip.Addr) bool { return c.routes.Reachability(hop) != rib.ReachFailed }
+	// In a round a router that failed may have its turn before one that is
+	// being resolved.
+	return ok && next != failed && (mayWork(next) || slices.ContainsFunc(s.Routers(p.Src, p.Dst), mayWork))
 }

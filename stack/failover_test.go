@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -141,6 +142,134 @@ func TestDRS_R06_SkippedRouterIsProbed(t *testing.T) {
 	}
 }
 
+var ownGlobal = netip.MustParseAddr("2001:db8:6::1")
+
+// unresolvedRouters brings up a node that heard fe80::a1, a2 and a3, in this
+// order, whose link-layer addresses it does not know.
+func unresolvedRouters(t *testing.T, p Profile) *node {
+	t.Helper()
+	n := newRoutedNode(t, CoreConfig{Profile: p})
+	n.up()
+	for _, r := range []string{"fe80::a1", "fe80::a2", "fe80::a3"} {
+		silent := routerAdvert(30 * time.Minute)
+		silent.SourceLinkAddr = nd.LinkAddr{}
+		n.hearsRouter(netip.MustParseAddr(r), silent)
+	}
+	n.mustAdd(ownGlobal.String() + "/128")
+	n.take()
+	return n
+}
+
+// solicited returns the last two digits of the neighbors that were solicited
+// since the last call of take.
+func (n *node) solicited() string {
+	var targets []string
+	for _, f := range sent(n.take()) {
+		if _, target, ok := strings.Cut(wire(f), "NS fe80::"); ok {
+			targets = append(targets, target)
+		}
+	}
+	return strings.Join(targets, " ")
+}
+
+// farNumber is one of several destinations behind routers.
+func farNumber(k int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 5: 0x77, 15: byte(k)})
+}
+
+// answers has a router of unresolvedRouters resolved.
+func (n *node) answers(router string, mac nd.LinkAddr) {
+	a := netip.MustParseAddr(router)
+	n.receives(ndFrame(mac, a, ownLL, &nd.NeighborAdvert{Target: a, Router: true, Solicited: true, Override: true, TargetLinkAddr: mac}))
+}
+
+// While no router is known to be reachable, each destination has the next one.
+// Packets to one destination wait together; the first router that answers has
+// the traffic from then on, and those that wait for others keep their turn.
+//
+// Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R02
+func TestDRS_R02_EachDestinationHasTheNextRouter(t *testing.T) {
+	for name, p := range map[string]Profile{"rfc2462": RFC2462(), "rfc4862": RFC4862()} {
+		n := unresolvedRouters(t, p)
+		var packets []*packet
+		var turns []string
+		for _, k := range []int{1, 1, 2, 1, 2, 3, 3} {
+			packets = append(packets, n.sends(ownGlobal, farNumber(k), 0))
+			turns = append(turns, n.solicited())
+		}
+		if got := strings.Join(turns, ","); got != "a1,,a2,,,a3," {
+			t.Errorf("%s: solicited %s", name, got)
+		}
+		n.answers("fe80::a2", otherMAC)
+		for k, want := range []bool{false, false, true, false, true, false, false} {
+			if got := packets[k].to == otherMAC; got != want {
+				t.Errorf("%s: packet %d went to %v", name, k, packets[k].to)
+			}
+		}
+		if later := n.sends(ownGlobal, farNumber(1), 0); later.to != otherMAC {
+			t.Errorf("%s: not to the router that answered: %v", name, later.to)
+		}
+		n.answers("fe80::a1", peerMAC)
+		if packets[0].to != peerMAC || packets[1].to != peerMAC {
+			t.Errorf("%s: the first packets, %v and %v, did not keep their turn", name, packets[0].to, packets[1].to)
+		}
+	}
+}
+
+// The data path sent three packets by the same snapshot: they have three
+// routers all the same. A fourth destination begins a new round, and a host of
+// type C stays with what its flow chose.
+//
+// Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R02
+func TestDRS_R02_RequestsAtOnce(t *testing.T) {
+	for name, row := range map[string]struct {
+		profile Profile
+		want    string
+	}{"rfc2462": {RFC2462(), "[a1 a2 a3 a1 a2]"}, "rfc4862": {RFC4862(), "[a1 a2 a3 a1 a2]"}, "current": {Current(), "[a3 a3 a3 a3 a3]"}} {
+		n := unresolvedRouters(t, row.profile)
+		var turns []string
+		for k := range 5 {
+			src, dst := ownGlobal, farNumber(k)
+			n.step(Output{NextHop: netip.MustParseAddr("fe80::a3"), Src: src, Dst: dst, Packet: &packet{src: src, dst: dst}})
+			for _, r := range []string{"a1", "a2", "a3"} {
+				if n.core.queue.holds(netip.MustParseAddr("fe80::"+r), dst) {
+					turns = append(turns, r)
+				}
+			}
+		}
+		if got := fmt.Sprint(turns); got != row.want {
+			t.Errorf("%s: waiting for %s, want %s", name, got, row.want)
+		}
+	}
+}
+
+// Two routers fail while the third is still to answer: no packet is given up,
+// though by their turns one that failed is next.
+func TestPacketsOutliveRoutersThatFailTogether(t *testing.T) {
+	for name, p := range map[string]Profile{"rfc2462": RFC2462(), "rfc4862": RFC4862()} {
+		n := unresolvedRouters(t, p)
+		first := n.sends(ownGlobal, farNumber(1), 0)
+		n.run(50 * time.Millisecond)
+		second := n.sends(ownGlobal, farNumber(2), 0)
+		n.run(2960 * time.Millisecond)
+		n.resendAll()
+		n.run(50 * time.Millisecond)
+		n.resendAll()
+		if got := n.solicited(); !strings.HasSuffix(got, "a3 a1") {
+			t.Fatalf("%s: solicited %s, want the third last, and the first again", name, got)
+		}
+		n.answers("fe80::a3", otherMAC)
+		if first.to != otherMAC {
+			t.Errorf("%s: the first packet went to %v, given up: %v", name, first.to, first.lost)
+		}
+		n.run(3 * time.Second)
+		n.resendAll()
+		if second.to != otherMAC {
+			t.Errorf("%s: the second packet went to %v, given up: %v", name, second.to, second.lost)
+		}
+	}
+}
+
 // Without a known reachable router each is tried in turn, and a packet that
 // waited for one that does not answer goes to the next; only when all have
 // failed is its sender told.
@@ -148,17 +277,8 @@ func TestDRS_R06_SkippedRouterIsProbed(t *testing.T) {
 // Spec: RFC 4861, section 6.3.6, SHOULD, DRS-R02
 func TestDRS_R02_RoutersAreTriedInTurn(t *testing.T) {
 	for name, p := range map[string]Profile{"rfc2462": RFC2462(), "rfc4862": RFC4862(), "current": Current()} {
-		n := newRoutedNode(t, CoreConfig{Profile: p})
-		n.up()
-		routers := []netip.Addr{netip.MustParseAddr("fe80::a1"), netip.MustParseAddr("fe80::a2"), netip.MustParseAddr("fe80::a3")}
-		for _, r := range routers {
-			silent := routerAdvert(30 * time.Minute)
-			silent.SourceLinkAddr = nd.LinkAddr{}
-			n.hearsRouter(r, silent)
-		}
-		n.mustAdd("2001:db8:6::1/128")
-		n.take()
-		packet := n.sends(netip.MustParseAddr("2001:db8:6::1"), farAway, 7)
+		n := unresolvedRouters(t, p)
+		packet := n.sends(ownGlobal, farAway, 7)
 		var tried []string
 		for range 100 {
 			n.run(100 * time.Millisecond)
