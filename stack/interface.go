@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -410,6 +411,39 @@ func (i *Interface) WaitAddress(ctx context.Context, a netip.Addr) error {
 // else's. The error is an *OpError over ErrNoSuchAddress or ErrClosed.
 func (i *Interface) RemoveAddress(a netip.Addr) error {
 	return i.doAddr("remove", a, func(id RequestID, a netip.Addr) CoreEvent { return RemoveAddress{id, a} })
+}
+
+// removedTogether is how many addresses are removed in one step.
+const removedTogether = 512
+
+// RemoveAddresses removes addresses at once, which takes much less time than to
+// remove them one by one. It returns one error for each; see RemoveAddress.
+func (i *Interface) RemoveAddresses(as []netip.Addr) []error {
+	errs := make([]error, len(as))
+	var removals []RemoveAddress
+	var which []int // of as
+	for k, a := range as {
+		bare, err := i.own(a)
+		if err != nil {
+			errs[k] = i.opError("remove", a, err)
+			continue
+		}
+		removals, which = append(removals, RemoveAddress{Addr: bare}), append(which, k)
+	}
+	var removed sync.WaitGroup
+	removed.Add(len(removals))
+	first := i.requests.add(len(removals), func(n int, err error) {
+		errs[which[n]] = i.opError("remove", as[which[n]], err)
+		removed.Done()
+	})
+	for n := range removals {
+		removals[n].ID = first + RequestID(n)
+	}
+	for together := range slices.Chunk(removals, removedTogether) {
+		i.inbox.putCommand(command{event: RemoveAddresses{together}})
+	}
+	removed.Wait()
+	return errs
 }
 
 // AcceptAddress assigns an address whose probes the link loops back for ever

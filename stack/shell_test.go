@@ -117,6 +117,31 @@ func TestAddAddressesAllAtOnce(t *testing.T) {
 	})
 }
 
+func TestRemoveAddressesAllAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, _, _, _ := pair(t, stack.WithoutTCP(stack.InterfaceConfig{}))
+		for _, err := range a.AddAddresses(t.Context(), []stack.AddressConfig{prefix("2001:db8::1/64"), prefix("2001:db8::2/64"), prefix("2001:db8::3/64")}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		one, two, three := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("2001:db8::3")
+		errs := a.RemoveAddresses([]netip.Addr{one, netip.MustParseAddr("2001:db8::9"), three, one, two.WithZone("eth7")})
+		var invalid *stack.InvalidArgumentError
+		if errs[0] != nil || !errors.Is(errs[1], stack.ErrNoSuchAddress) || errs[2] != nil || !errors.Is(errs[3], stack.ErrNoSuchAddress) || !errors.As(errs[4], &invalid) {
+			t.Errorf("errors %v", errs)
+		}
+		for _, left := range a.Addresses() {
+			if left.Prefix.Addr() == one || left.Prefix.Addr() == three {
+				t.Errorf("%v is still there", left.Prefix)
+			}
+		}
+		if errs := a.RemoveAddresses([]netip.Addr{two}); errs[0] != nil {
+			t.Errorf("what was not named right was removed: %v", errs[0])
+		}
+	})
+}
+
 // Spec: derived, DER, KRE-6
 func TestCancelledAddLeavesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -98,7 +98,7 @@ func (b *bench) addressesOfTapstack(addrs []netip.Addr) ([]float64, error) {
 		}
 		return c.Close()
 	}
-	remove := func() error { return atOnce(addrs, i.RemoveAddress) }
+	remove := func() error { return errors.Join(i.RemoveAddresses(addrs)...) }
 	title := fmt.Sprintf("%d addresses", len(addrs))
 	return lifeOf(
 		func() error { return node.Profile(b.profiles, title+" added", add) },
