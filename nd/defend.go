@@ -51,7 +51,7 @@ func (s *assigned) source(prompt, target netip.Addr) (netip.Addr, bool) {
 	}
 	for _, l := range lists {
 		if front := l.Front(); front != nil {
-			return front.Value.(netip.Addr), true
+			return front.Value.(*ownAddr).Addr, true
 		}
 	}
 	return netip.Addr{}, false
@@ -75,7 +75,7 @@ func (n *Neighbors) defend(ev Defend) {
 	case ev.Anycast || ev.Optimistic:
 		n.dropSource(own)
 	case own.source == nil:
-		own.source = s.sources(ev.Addr).PushBack(ev.Addr)
+		own.source = s.sources(ev.Addr).PushBack(own)
 	}
 }
 

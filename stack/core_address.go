@@ -168,13 +168,17 @@ func (c *Core) newAddress(req AddRequest) *address {
 		a.cfg.OnLink = netip.Prefix{}
 	}
 	a.deprecated = req.PreferredLifetime < 0
+	var ends lifetimes
 	if req.PreferredLifetime > 0 {
-		a.preferred = c.now.Add(req.PreferredLifetime)
-		c.deadlines.Set(addressTimer{a.addr(), preferredEnds}, a.preferred)
+		ends.preferred = c.now.Add(req.PreferredLifetime)
+		c.deadlines.Set(addressTimer{a.addr(), preferredEnds}, ends.preferred)
 	}
 	if req.ValidLifetime > 0 {
-		a.valid = c.now.Add(req.ValidLifetime)
-		c.deadlines.Set(addressTimer{a.addr(), validEnds}, a.valid)
+		ends.valid = c.now.Add(req.ValidLifetime)
+		c.deadlines.Set(addressTimer{a.addr(), validEnds}, ends.valid)
+	}
+	if ends != (lifetimes{}) {
+		a.ends = &ends
 	}
 	c.addresses.insert(a)
 	c.runAutoconf(c.autoconf.Step(c.now, nd.AddressClaimed{Addr: a.addr()}))

@@ -30,9 +30,11 @@ type address struct {
 	kept            bool // it was assigned once, so it runs DAD again at link up
 	request         RequestID
 	seq             uint64
-	preferred       time.Time // zero: infinite
-	valid           time.Time
+	ends            *lifetimes // nil: neither ends, as with nearly all of very many
 }
+
+// lifetimes are when those of an address end; zero: never.
+type lifetimes struct{ preferred, valid time.Time }
 
 func (a *address) addr() netip.Addr { return a.cfg.Prefix.Addr() }
 
@@ -43,7 +45,9 @@ func (a *address) isLinkLocal() bool { return a.addr().IsLinkLocalUnicast() }
 func (a *address) view() Address {
 	v := Address{
 		Prefix: a.cfg.Prefix, Origin: a.origin, Anycast: a.cfg.Anycast,
-		PreferredUntil: a.preferred, ValidUntil: a.valid,
+	}
+	if a.ends != nil {
+		v.PreferredUntil, v.ValidUntil = a.ends.preferred, a.ends.valid
 	}
 	switch {
 	case a.state == addressOptimistic:

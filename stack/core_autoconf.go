@@ -95,7 +95,7 @@ func (c *Core) autoconfMode(add nd.AddAddress) dad.Mode {
 }
 
 func (a *address) setLifetimes(now time.Time, preferred, valid time.Duration) {
-	a.preferred, a.valid = endOf(now, preferred), endOf(now, valid)
+	a.ends = &lifetimes{endOf(now, preferred), endOf(now, valid)}
 	a.deprecated = preferred == 0
 }
 
