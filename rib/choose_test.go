@@ -194,8 +194,8 @@ func TestDRS_R02_EachRequestHasTheNextRouter(t *testing.T) {
 		{rib.Config{TypeA: true}, "[fe80::b fe80::9 fe80::a fe80::b fe80::9 fe80::a fe80::b]"},
 		{rib.Config{}, "[fe80::9 fe80::9 fe80::9 fe80::9 fe80::9 fe80::9 fe80::9]"},
 	} {
-		table := tableWith(row.cfg, learn("::/0", "fe80::b", 0), learn("::/0", "fe80::9", 1), learn("::/0", "fe80::a", 0),
-			selects("fe80::c")) // no gateway
+		table := tableWith(row.cfg, selects("fe80::b"), // no gateway yet
+			learn("::/0", "fe80::b", 0), learn("::/0", "fe80::9", 1), learn("::/0", "fe80::a", 0))
 		first := table.Snapshot()
 		var turns []string
 		for range 7 {

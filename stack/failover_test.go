@@ -209,6 +209,11 @@ func TestDRS_R02_EachDestinationHasTheNextRouter(t *testing.T) {
 		if later := n.sends(ownGlobal, farNumber(1), 0); later.to != otherMAC {
 			t.Errorf("%s: not to the router that answered: %v", name, later.to)
 		}
+		late := &packet{src: ownGlobal, dst: farNumber(1)} // sent before the data path knew of the answer
+		n.step(Output{NextHop: netip.MustParseAddr("fe80::a3"), Src: late.src, Dst: late.dst, Packet: late})
+		if late.to != otherMAC {
+			t.Errorf("%s: not to the router that answered meanwhile: %v", name, late.to)
+		}
 		n.answers("fe80::a1", peerMAC)
 		if packets[0].to != peerMAC || packets[1].to != peerMAC {
 			t.Errorf("%s: the first packets, %v and %v, did not keep their turn", name, packets[0].to, packets[1].to)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -171,9 +172,13 @@ func printView(cmd *cobra.Command, v any, text func(w io.Writer)) error {
 	if wantsJSON(cmd) {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	out := bufio.NewWriter(cmd.OutOrStdout()) // the tabwriter writes each cell apart
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	text(w)
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 // showCommand is the "show" of a noun and also what the noun means alone.
