@@ -54,16 +54,7 @@ func TestTap(t *testing.T) {
 	t.Parallel()
 	d := TapDriver{Executable: buildTapstack(t)}
 	results := Runner{Driver: d}.Run(context.Background(), someOfEach(scenarios(t), 15, 12*time.Second))
-	for _, r := range results {
-		if r.Verdict == Fail || r.Verdict == Inconclusive {
-			var b strings.Builder
-			if err := r.WriteText(&b); err != nil {
-				t.Fatal(err)
-			}
-			t.Error(b.String())
-		}
-	}
-	t.Log(CountOf(results))
+	allPass(t, results)
 }
 
 // What the control interface cannot do is not applicable, and what has no
