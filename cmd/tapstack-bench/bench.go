@@ -39,9 +39,9 @@ type plan struct {
 
 // quick takes less than three minutes.
 var quick = plan{
-	rounds: 3, budget: 15 * time.Second, each: 500 * time.Millisecond, trips: 1000, ops: 100_000,
+	rounds: 3, budget: 15 * time.Second, each: 400 * time.Millisecond, trips: 1000, ops: 100_000,
 	floodSources: 100_000, floodRate: 50_000,
-	addresses: []int{1000, 10_000, 100_000}, gvisorAddrs: []int{1000, 3000, 10_000}, kernelAddrs: []int{1000, 3000},
+	addresses: []int{1000, 10_000, 100_000}, gvisorAddrs: []int{1000, 3000, 10_000}, kernelAddrs: []int{1000, 2000},
 	coreAddresses: []int{10_000, 100_000},
 	neighbors:     []int{1024, 8192, 65_536}, routes: []int{1000, 10_000, 100_000, 1_000_000}, gvisorRoutes: []int{1000, 10_000},
 	settle: 1500 * time.Millisecond, idle: time.Second, executable: true,
