@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tapstack/tapstack/cmd/tapstack-bench/internal/host"
@@ -104,24 +103,6 @@ func (b *bench) addressesOfTapstack(addrs []netip.Addr) ([]float64, error) {
 		func() error { return node.Profile(b.profiles, title+" added", add) },
 		func() error { return node.Profile(b.profiles, title+" deleted", remove) },
 		len(addrs))
-}
-
-// callers is how many goroutines share many single calls, so that the
-// interface's loop has the next one when it is done with one.
-const callers = 8
-
-func atOnce(addrs []netip.Addr, f func(netip.Addr) error) error {
-	var wait sync.WaitGroup
-	errs := make([]error, callers)
-	for c := range callers {
-		wait.Go(func() {
-			for k := c; k < len(addrs) && errs[c] == nil; k += callers {
-				errs[c] = f(addrs[k])
-			}
-		})
-	}
-	wait.Wait()
-	return errors.Join(errs...)
 }
 
 func addressesOfGVisor(addrs []netip.Addr) ([]float64, error) {

@@ -147,7 +147,7 @@ func (p *parser) set(line string) error {
 	name, value, _ := strings.Cut(line, ": ")
 	p.field = map[string]*string{"the text": &p.entry.Text, "the host": &p.entry.Host, "the section": &p.entry.Why, "the chance": &p.entry.Chance}[name]
 	if p.field == nil {
-		return errors.New("an entry has the text:, the host:, the section: and the chance:")
+		return errors.New("neither the text: nor the host:, the section: or the chance: of an entry")
 	}
 	if *p.field != "" {
 		return fmt.Errorf("%s: is there already", name)
@@ -163,8 +163,8 @@ func (p *parser) end() error {
 		return nil
 	}
 	p.entry = nil
-	text, ok := strings.CutPrefix(e.Text, `"`)
-	if text, ok = strings.CutSuffix(text, `"`); !ok || len(text) == 0 || len(e.Text) != len(text)+2 {
+	text := strings.TrimSuffix(strings.TrimPrefix(e.Text, `"`), `"`)
+	if len(text) == 0 || len(e.Text) != len(text)+2 {
 		return fmt.Errorf("the text of %s is to stand between quotation marks", e.Cases[0])
 	}
 	if e.Host == "" {

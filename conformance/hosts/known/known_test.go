@@ -48,7 +48,7 @@ func TestParse_Errors(t *testing.T) {
 		entry + entry:        "x.txt:5: write an empty line between entries",
 		entry + "\n" + entry: "x.txt:6: DAD-14 has an entry already",
 		"    the host: x\n":  "x.txt:1: this line belongs to no entry",
-		strings.Replace(entry, "the host", "he", 1):              "x.txt:4: an entry has the text:, the host:, the section: and the chance:",
+		strings.Replace(entry, "the host", "he", 1):              "x.txt:4: neither the text: nor the host:, the section: or the chance: of an entry",
 		strings.Replace(entry, `."`, ".", 1):                     "x.txt:4: the text of DAD-14 is to stand between quotation marks",
 		entry + "    the host: x\n":                              "x.txt:5: the host: is there already",
 		"DAD-14 RFC 4862, section 5\n    the text: \"It is.\"\n": "x.txt:2: what does the host do in DAD-14? Write the host: …",
