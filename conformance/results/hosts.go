@@ -43,12 +43,6 @@ func hosts(dir string) (all []host) {
 	return all
 }
 
-// buildTap builds tapstack and returns the driver of its processes.
-func buildTap(ctx context.Context, dir string) (conformance.Driver, error) {
-	program := filepath.Join(dir, "tapstack")
-	return conformance.TapDriver{Executable: program}, build(ctx, program, "./cmd/tapstack")
-}
-
 // openHost returns the driver of a stack of somebody else. That of gVisor is
 // built first; lwIP's knows how to do that.
 func openHost(ctx context.Context, name, dir string) (conformance.Driver, error) {
