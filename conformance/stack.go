@@ -34,7 +34,7 @@ func (StackDriver) Profiles() []string { return ProfileNames }
 func (StackDriver) Slack() time.Duration { return 250 * time.Millisecond }
 
 // Parallel implements Driver: a stack waits most of the time.
-func (StackDriver) Parallel() int { return 64 }
+func (StackDriver) Parallel() int { return 128 }
 
 // testerLinkAddr is that of the tester's end; the nodes have their own.
 var testerLinkAddr = nd.LinkAddr{2, 0, 0, 0, 0, 0xfe}
