@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/tapstack/tapstack/stack"
@@ -29,7 +31,7 @@ func openLinux(cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLinuxDevice(fd, name, !cfg.NoOffload, cfg)
+	return newLinuxDevice(fd, name, !cfg.NoOffload, false, cfg)
 }
 
 // OpenFD is Open for a TAP that is open already, as file descriptor fd of
@@ -47,7 +49,7 @@ func OpenFD(fd int, cfg Config) (*Device, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("open TAP from file descriptor %d: %w", fd, err)
 	}
-	return newLinuxDevice(fd, name, flags&unix.IFF_VNET_HDR != 0, cfg)
+	return newLinuxDevice(fd, name, flags&unix.IFF_VNET_HDR != 0, true, cfg)
 }
 
 // inspect says to what TAP an inherited fd is attached, and readies it for
@@ -68,8 +70,9 @@ func inspect(fd int) (name string, flags uint16, err error) {
 
 // newLinuxDevice makes a device of an attached TAP, whose fd it owns from now
 // on, also when it fails.
-func newLinuxDevice(fd int, name string, vnet bool, cfg Config) (*Device, error) {
-	d := &linuxDevice{name: name, vnet: vnet, whole: vnet && !cfg.NoOffload}
+func newLinuxDevice(fd int, name string, vnet, inherited bool, cfg Config) (*Device, error) {
+	d := &linuxDevice{name: name, vnet: vnet, inherited: inherited, whole: vnet && !cfg.NoOffload}
+	d.poll.never = runtime.NumCPU() < 2
 	if err := d.setOffload(fd); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("open TAP %s: %w", name, err)
@@ -107,6 +110,8 @@ type linuxDevice struct {
 	raw    syscall.RawConn
 	closed atomic.Bool
 
+	inherited bool // the file may be somebody else's, too
+
 	busy     busyFlag
 	discards atomic.Uint64
 
@@ -115,6 +120,7 @@ type linuxDevice struct {
 	reading   []stack.Frame
 	n         int
 	readErr   error
+	poll      busyPoll
 	header    vnetHeader
 	spare     [1]byte
 	vectors   []unix.Iovec
@@ -196,6 +202,9 @@ func (d *linuxDevice) read(frames []stack.Frame) (int, error) {
 	err := d.raw.Read(d.readReady)
 	d.reading = nil
 	clear(d.vectors)
+	if d.poll.waited() {
+		d.poll.ready(time.Now())
+	}
 	switch {
 	case err != nil:
 		return 0, d.ioError(reading, err)
@@ -206,7 +215,7 @@ func (d *linuxDevice) read(frames []stack.Frame) (int, error) {
 }
 
 // readAll reads until there is no room or no frame left. It reports false to
-// wait for the first frame.
+// sleep until the first frame comes.
 func (d *linuxDevice) readAll(fd uintptr) bool {
 	for d.n < len(d.reading) {
 		f := &d.reading[d.n]
@@ -216,7 +225,13 @@ func (d *linuxDevice) readAll(fd uintptr) bool {
 		case errno == unix.EINTR:
 		case errno == unix.EAGAIN && d.n == 0:
 			d.busy.Store(false)
-			return false
+			again, yield := d.poll.empty(time.Now())
+			if !again {
+				return false
+			}
+			if yield {
+				runtime.Gosched()
+			}
 		case errno == unix.EAGAIN:
 			return true
 		case errno != 0:
@@ -254,7 +269,7 @@ func (d *linuxDevice) readFrame(fd uintptr, f *stack.Frame) (int, unix.Errno) {
 	}
 	v = append(v, vector(d.spare[:]))
 	d.vectors = v
-	n, errno := vectorCall(unix.SYS_READV, fd, v)
+	n, errno := d.vectorCall(unix.SYS_READV, fd, v)
 	length := n - overhead
 	if length > room {
 		length = -1
@@ -350,7 +365,7 @@ func (w *writer) writeFrame(fd uintptr, f *stack.Frame) unix.Errno {
 		return unix.EINVAL
 	}
 	w.vectors = v
-	_, errno := vectorCall(unix.SYS_WRITEV, fd, v)
+	_, errno := w.d.vectorCall(unix.SYS_WRITEV, fd, v)
 	return errno
 }
 
@@ -361,8 +376,15 @@ func vector(b []byte) unix.Iovec {
 }
 
 // vectorCall is readv or writev. Those of package unix allocate from the
-// ninth piece on.
-func vectorCall(call, fd uintptr, v []unix.Iovec) (int, unix.Errno) {
-	n, _, errno := unix.Syscall(call, fd, uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
+// ninth piece on. Neither blocks, so Go's scheduler need not be told, unless
+// somebody else can make the file one that blocks.
+func (d *linuxDevice) vectorCall(call, fd uintptr, v []unix.Iovec) (int, unix.Errno) {
+	var n uintptr
+	var errno unix.Errno
+	if d.inherited {
+		n, _, errno = unix.Syscall(call, fd, uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
+	} else {
+		n, _, errno = unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
+	}
 	return int(n), errno
 }

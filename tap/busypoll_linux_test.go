@@ -1,0 +1,109 @@
+package tap
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/tapstack/tapstack/stack"
+)
+
+// wait has the device be empty for d, asked every 10 µs, and returns for how
+// long it was polled.
+func wait(p *busyPoll, start time.Time, d time.Duration) (polled time.Duration) {
+	for polled < d {
+		if again, _ := p.empty(start.Add(polled)); !again {
+			break
+		}
+		polled += 10 * time.Microsecond
+	}
+	p.ready(start.Add(d))
+	return min(polled, d)
+}
+
+func TestBusyPoll(t *testing.T) {
+	const near, far = maxBusyPoll / 2, 10 * maxBusyPoll
+	steps := []struct{ empty, polled time.Duration }{
+		{far, 0},
+		{far, 0},
+		{near, 0},    // it would have paid
+		{near, near}, // and does
+		{near, near},
+		{far, maxBusyPoll}, // for the last time
+		{far, 0},
+		{near, 0},
+		{near, near},
+	}
+	p := busyPoll{}
+	now := time.Unix(1, 0)
+	for i, s := range steps {
+		if got := wait(&p, now, s.empty); got != s.polled {
+			t.Errorf("step %d: empty for %v, of which it is polled for %v, want %v", i, s.empty, got, s.polled)
+		}
+		now = now.Add(s.empty + time.Millisecond)
+	}
+}
+
+func TestBusyPoll_NeverOnOneProcessor(t *testing.T) {
+	p := busyPoll{never: true}
+	now := time.Unix(1, 0)
+	for range 10 {
+		if polled := wait(&p, now, maxBusyPoll/2); polled != 0 {
+			t.Fatalf("polled for %v", polled)
+		}
+	}
+}
+
+func TestBusyPoll_OthersRunAtOnceAndSeldomAfter(t *testing.T) {
+	p := busyPoll{pays: true}
+	yields := 0
+	for i := range 10 * pollsPerYield {
+		_, yield := p.empty(time.Unix(1, 0))
+		if i == 0 && !yield {
+			t.Error("the goroutines that got the last frames have to wait")
+		}
+		if yield {
+			yields++
+		}
+	}
+	if yields != 10 {
+		t.Errorf("%d yields in %d polls, want 10", yields, 10*pollsPerYield)
+	}
+}
+
+// TestLinuxDevice_PollsWhileFramesAreNear reads from a pipe into which another
+// goroutine writes at its own pace.
+func TestLinuxDevice_PollsWhileFramesAreNear(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	raw, err := r.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &linuxDevice{name: "pipe", file: r, raw: raw}
+	d.readReady = d.readAll
+	frames := []stack.Frame{{Data: [][]byte{make([]byte, 100)}}}
+	becomes := func(pays bool, gap time.Duration) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+			go func() {
+				time.Sleep(gap)
+				w.Write(make([]byte, 50))
+			}()
+			if n, err := d.read(frames); n != 1 || err != nil {
+				t.Fatalf("read = %d, %v", n, err)
+			}
+			if d.poll.pays == pays {
+				return
+			}
+		}
+		t.Errorf("with frames %v apart it never came to: polling pays = %t", gap, pays)
+	}
+	becomes(true, 0)
+	becomes(false, 5*time.Millisecond)
+	becomes(true, 0)
+}
