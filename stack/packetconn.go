@@ -240,8 +240,13 @@ func (c *PacketConn) ReadPacket(b []byte) (n int, from netip.AddrPort, to netip.
 			return fail(os.ErrDeadlineExceeded)
 		default:
 		}
-		m := c.arrivals.take()
-		if m == nil {
+		m := c.only.Load() // and leave it in the list, if it is there
+		if m != nil {
+			if n, meta, ok, _ := m.TryReadMsg(b); ok {
+				return n, meta.Remote, meta.Local, nil
+			}
+		}
+		if m = c.arrivals.take(); m == nil {
 			select {
 			case <-c.arrivals.wake:
 			case <-c.stop:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/tapstack/tapstack/internal/netstack"
@@ -45,6 +46,9 @@ func (i *Interface) read() {
 			}
 		}
 		coalescer.Flush()
+		if i.host.Overrun() {
+			runtime.Gosched() // else it is read in vain what nobody has time to take
+		}
 		if len(control) > 0 && !i.loop.fromReader(now, control) {
 			i.inbox.putFrames(now, control)
 		}

@@ -100,7 +100,8 @@ type Host struct {
 	// fragmentSeed is that of fragmentIDs.
 	fragmentSeed maphash.Seed
 	counters     counters
-	out          gate // to Config.Output
+	overrun      uint64 // the datagrams dropped when Overrun was called last
+	out          gate   // to Config.Output
 	// closedWindows is how many TCP connections offer no window.
 	closedWindows atomic.Int32
 	writing       atomic.Int32  // TCP connections in Write

@@ -166,6 +166,17 @@ func (h *Host) roomFor(packet []byte) bool {
 	return !ok || c.hasRoom()
 }
 
+// Overrun reports whether datagrams have been dropped since it was last called
+// because too many waited to be read. It is for who calls Deliver.
+func (h *Host) Overrun() bool {
+	dropped := h.counters.inQueueFull.Load() + h.stack.Stats().UDP.ReceiveBufferErrors.Value()
+	if dropped == h.overrun {
+		return false
+	}
+	h.overrun = dropped
+	return true
+}
+
 func (c *UDPConn) start() error {
 	if !c.host.register(c.key, c) {
 		return net.ErrClosed

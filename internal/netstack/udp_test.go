@@ -305,7 +305,13 @@ func TestUDPQueue(t *testing.T) {
 			const sent = 5000
 			before := p.b.Counters().InQueueFull
 			send(sent, server)
+			if !p.b.Overrun() {
+				t.Errorf("%d octets: datagrams were dropped, and there was no overrun", size)
+			}
 			send(1, other)
+			if p.b.Overrun() {
+				t.Errorf("%d octets: an overrun without a drop", size)
+			}
 			got, dropped := drain(), int(p.b.Counters().InQueueFull-before)
 			if limit := udpBuffer/max(datagramCost, size) + 1; got > limit || got < limit/2 || size < datagramCost && got+dropped != sent {
 				t.Errorf("%d octets: %d of %d wait, %d were dropped, want %d at most", size, got, sent, dropped, limit)
