@@ -14,7 +14,7 @@ import (
 // whatever the routes say (RFC 4861, section 5.2), and is never looked up
 // here: NextHop and Lookup know no route to it. Source does take groups.
 type Snapshot struct {
-	prefixes         *bart.Table[members]
+	prefixes         *bart.Fast[members]
 	locals           *locals // nil: there are none
 	sources          sources
 	reach            *bart.Table[reach]      // nil: nothing is known

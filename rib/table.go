@@ -22,7 +22,7 @@ type Table struct {
 	// prefixes is where the routes live. It is persistent: a change makes a
 	// new one that shares all but the changed path with the old, which stays
 	// valid for the snapshots that have it.
-	prefixes  *bart.Table[members]
+	prefixes  *bart.Fast[members]
 	size      int     // routes that are not local
 	locals    *locals // the local routes, which are apart: nil: none
 	edit      uint64  // one more with each snapshot: see locals
@@ -55,7 +55,7 @@ func New(cfg Config) *Table {
 	setDefault(&cfg.RedirectLifetime, 10*time.Minute)
 	return &Table{
 		cfg:       cfg,
-		prefixes:  new(bart.Table[members]),
+		prefixes:  new(bart.Fast[members]),
 		addresses: make(map[[16]byte]address),
 		sources:   sources{rfc3484: cfg.RFC3484, labels: cfg.labels()},
 		gateways:  gateways{uses: make(map[[16]byte]int)},
