@@ -1,29 +1,35 @@
 // Package timerq is the timer queue of the pure machines: a binary heap of
 // deadlines, one per key, ordered by time and, at equal times, by the order in
-// which they were set. Every operation is O(log n); nothing reads a clock.
+// which they were set. Every operation is O(log n), amortized; nothing reads a
+// clock.
 package timerq
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
 // Queue holds at most one deadline per key. The zero value is empty and ready.
 type Queue[K comparable] struct {
-	items entries[K]
+	items entries[K] // the first is armed, if there is one
 	byKey map[K]*entry[K]
 	seq   uint64
 	most  int // keys since the memory was last let go of
 }
 
-// spare is how many keys the memory of an empty Queue may have room for.
+// spare is how many keys the memory of an empty Queue may have room for, and how
+// many disarmed entries may stay however few are armed.
 const spare = 256
 
+// entry stays in the heap when it is disarmed, until it comes first or is one
+// of too many: to take it out of the middle costs a search down the heap.
 type entry[K comparable] struct {
-	key   K
-	at    time.Time
-	seq   uint64
-	index int
+	key      K
+	at       time.Time
+	seq      uint64
+	index    int
+	disarmed bool
 }
 
 // Set arms the deadline of key, in place of an earlier one.
@@ -32,6 +38,7 @@ func (q *Queue[K]) Set(key K, at time.Time) {
 	if e, ok := q.byKey[key]; ok {
 		e.at, e.seq = at, q.seq
 		heap.Fix(&q.items, e.index)
+		q.tidy()
 		return
 	}
 	if q.byKey == nil {
@@ -48,8 +55,8 @@ func (q *Queue[K]) Clear(key K) bool {
 	e, ok := q.byKey[key]
 	if ok {
 		delete(q.byKey, key)
-		heap.Remove(&q.items, e.index)
-		q.shrink()
+		e.disarmed = true
+		q.tidy()
 	}
 	return ok
 }
@@ -78,19 +85,32 @@ func (q *Queue[K]) PopDue(now time.Time) (key K, at time.Time, ok bool) {
 	}
 	e := heap.Pop(&q.items).(*entry[K])
 	delete(q.byKey, e.key)
-	q.shrink()
+	q.tidy()
 	return e.key, e.at, true
 }
 
-// shrink lets go of the memory of a Queue that had many keys and has none.
-func (q *Queue[K]) shrink() {
-	if len(q.items) == 0 && q.most > spare {
-		q.byKey, q.items, q.most = nil, nil, 0
+// tidy takes out disarmed entries that are first, or all when there are more of
+// them than of others, and lets go of the memory of a Queue that had many keys
+// and has none.
+func (q *Queue[K]) tidy() {
+	armed := len(q.byKey)
+	switch disarmed := len(q.items) - armed; {
+	case armed == 0 && q.most > spare:
+		q.Reset()
+	case disarmed > max(armed, spare):
+		q.items = slices.DeleteFunc(q.items, func(e *entry[K]) bool { return e.disarmed })
+		for i, e := range q.items {
+			e.index = i
+		}
+		heap.Init(&q.items)
+	}
+	for len(q.items) > 0 && q.items[0].disarmed {
+		heap.Pop(&q.items)
 	}
 }
 
 // Len returns the number of armed deadlines.
-func (q *Queue[K]) Len() int { return len(q.items) }
+func (q *Queue[K]) Len() int { return len(q.byKey) }
 
 // Reset disarms every key.
 func (q *Queue[K]) Reset() {

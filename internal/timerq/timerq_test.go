@@ -70,6 +70,23 @@ func TestAgainstSortedList(t *testing.T) {
 	})
 }
 
+// What was disarmed does not pile up, however far its time was off.
+func TestDisarmedEntriesAreFew(t *testing.T) {
+	var q Queue[int]
+	q.Set(1<<40, time.Unix(0, 0))
+	const armed = 2 * spare
+	for k := range 100 * armed {
+		q.Set(k, time.Unix(1000, 0))
+		q.Clear(k - armed)
+		if n := len(q.items); n > 2*armed+4 {
+			t.Fatalf("%d entries for %d armed ones", n, q.Len())
+		}
+	}
+	if at, ok := q.Next(); !ok || !at.Equal(time.Unix(0, 0)) {
+		t.Errorf("Next = %v, %v", at, ok)
+	}
+}
+
 // A Queue that had very many keys lets go of their memory with the last.
 func TestAnEmptyQueueIsSmall(t *testing.T) {
 	for name, empty := range map[string]func(*Queue[int], int){
