@@ -11,7 +11,7 @@ import (
 // its flags, "If the target address is tentative, the tentative address is not
 // unique." One for an assigned address is left to its defence.
 func (m *Machine) advert(ev Advert) {
-	t := m.trials[ev.Target]
+	t := m.trials[ev.Target.As16()]
 	if t == nil || m.discards(ev.Header, ev.Target, t) {
 		return
 	}
@@ -25,7 +25,7 @@ func (m *Machine) advert(ev Advert) {
 // solicit judges a Neighbor Solicitation (RFC 4862, section 5.4.3). It is
 // never answered here.
 func (m *Machine) solicit(ev Solicit) {
-	t := m.trials[ev.Target]
+	t := m.trials[ev.Target.As16()]
 	if t == nil || m.discards(ev.Header, ev.Target, t) {
 		return
 	}

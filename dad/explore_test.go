@@ -108,7 +108,7 @@ func playMoves(t *testing.T, cfg Config, history []int) string {
 		seen.nonces = nil
 		seen.at, seen.due = sinceNow(p, o.at), sinceNow(p, o.due)
 		print += fmt.Sprintf(" %+v", seen)
-		if trial := p.m.trials[tableAddr]; trial != nil {
+		if trial := p.m.trials[tableAddr.As16()]; trial != nil {
 			own := *trial
 			own.nonces = nil
 			due, _ := p.m.Deadline()

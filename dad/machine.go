@@ -23,7 +23,7 @@ type Machine struct {
 
 	// trials has an entry for every address that is not Absent; a nil entry is
 	// an assigned address, of which nothing more need be known.
-	trials map[netip.Addr]*trial
+	trials map[[16]byte]*trial
 	timers timerq.Queue[netip.Addr] // one for each entry that is not nil
 
 	actions []Action // of the call in progress
@@ -45,7 +45,7 @@ func New(cfg Config, r nd.Random) *Machine {
 	case NoTransmits:
 		cfg.DupAddrDetectTransmits = 0
 	}
-	return &Machine{cfg: cfg, random: r, trials: make(map[netip.Addr]*trial)}
+	return &Machine{cfg: cfg, random: r, trials: make(map[[16]byte]*trial)}
 }
 
 // Step does what Advance does, then applies ev. A message is to be given the
@@ -99,7 +99,7 @@ func (m *Machine) Deadline() (t time.Time, ok bool) { return m.timers.Next() }
 
 // State returns what the machine makes of addr.
 func (m *Machine) State(addr netip.Addr) State {
-	t, ok := m.trials[addr]
+	t, ok := m.trials[addr.As16()]
 	switch {
 	case !ok:
 		return Absent
@@ -123,7 +123,7 @@ func (m *Machine) fireSome(now time.Time, most int) {
 		if !ok {
 			return
 		}
-		m.expire(at, addr, m.trials[addr])
+		m.expire(at, addr, m.trials[addr.As16()])
 	}
 }
 

@@ -245,7 +245,7 @@ func TestNoncesAreBounded(t *testing.T) {
 		if got := m.State(tableAddr); got != Tentative {
 			t.Fatalf("state %d after %d probes", got, i)
 		}
-		if n := len(m.trials[tableAddr].nonces); n > maxNonces {
+		if n := len(m.trials[tableAddr.As16()].nonces); n > maxNonces {
 			t.Fatalf("%d nonces after %d probes", n, i)
 		}
 	}

@@ -36,7 +36,7 @@ func (m *Machine) start(ev Start) {
 	if ev.Mode > Off {
 		panic(fmt.Sprintf("dad: unknown mode %d", ev.Mode))
 	}
-	if _, known := m.trials[addr]; known {
+	if _, known := m.trials[addr.As16()]; known {
 		return
 	}
 	group := nd.SolicitedNode(addr)
@@ -51,7 +51,7 @@ func (m *Machine) start(ev Start) {
 	}
 
 	t := &trial{state: Tentative, unsent: m.cfg.DupAddrDetectTransmits}
-	m.trials[addr] = t
+	m.trials[addr.As16()] = t
 	switch {
 	case ev.Mode == Optimistic:
 		// RFC 4429, section 3.3: "The host SHOULD NOT delay before sending
@@ -121,14 +121,14 @@ func (m *Machine) probe(at time.Time, addr netip.Addr, t *trial) {
 // assign ends the test of addr, if there is one, with success.
 func (m *Machine) assign(addr netip.Addr) {
 	m.timers.Clear(addr)
-	m.trials[addr] = nil
+	m.trials[addr.As16()] = nil
 	m.emit(Assign{Addr: addr})
 }
 
 // accept ends endless probing (RFC 7527, section 4.1: "The probing MAY be
 // stopped via manual intervention").
 func (m *Machine) accept(addr netip.Addr) {
-	if t := m.trials[addr]; t != nil && t.everLooped {
+	if t := m.trials[addr.As16()]; t != nil && t.everLooped {
 		m.assign(addr)
 	}
 }
@@ -136,14 +136,14 @@ func (m *Machine) accept(addr netip.Addr) {
 // sendFailed gives up: a probe that was never sent proves nothing. Before the
 // first probe it can only speak of an earlier test of the same address.
 func (m *Machine) sendFailed(addr netip.Addr) {
-	if t := m.trials[addr]; t != nil && t.state != Delayed {
+	if t := m.trials[addr.As16()]; t != nil && t.state != Delayed {
 		m.forget(addr)
 		m.emit(Fail{addr})
 	}
 }
 
 func (m *Machine) stop(addr netip.Addr) {
-	if _, known := m.trials[addr]; known {
+	if _, known := m.trials[addr.As16()]; known {
 		m.forget(addr)
 	}
 }
@@ -152,6 +152,6 @@ func (m *Machine) stop(addr netip.Addr) {
 // and record go, and its hold on the group.
 func (m *Machine) forget(addr netip.Addr) {
 	m.timers.Clear(addr)
-	delete(m.trials, addr)
+	delete(m.trials, addr.As16())
 	m.emit(Leave{addr, nd.SolicitedNode(addr)})
 }

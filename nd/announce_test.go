@@ -102,7 +102,7 @@ func TestUNA_R02_R03_NewAddress(t *testing.T) {
 				b.expect(b.after(1), c.want)
 			}
 			b.expect(b.after(time.Hour))
-			if b.n.assigned.addrs[c.d.Addr].announcement != nil {
+			if b.n.assigned.addrs[c.d.Addr.As16()].announcement != nil {
 				t.Error("a series that is over is kept")
 			}
 		})

@@ -160,7 +160,7 @@ type Autoconf struct {
 	entered   uint64 // prefixes so far
 	addrs     map[netip.Addr]*slaacAddr
 
-	claims map[netip.Addr]bool
+	claims map[[16]byte]struct{}
 	// claimed is the number of claims in a subnet; only for MatchAnyAddress.
 	claimed map[netip.Prefix]int
 	// saved has the DAD counters that are not zero, the latest last.
@@ -193,7 +193,7 @@ func NewAutoconf(cfg AutoconfConfig, r Random) *Autoconf {
 	m := &Autoconf{
 		cfg:     cfg.withDefaults(),
 		random:  r,
-		claims:  make(map[netip.Addr]bool),
+		claims:  make(map[[16]byte]struct{}),
 		claimed: make(map[netip.Prefix]int),
 	}
 	m.cfg.Secret = slices.Clone(cfg.Secret)
@@ -327,10 +327,10 @@ func (m *Autoconf) stop() {
 }
 
 func (m *Autoconf) claim(a netip.Addr) {
-	if m.claims[a] || !isUnicast(a) {
+	if m.isClaimed(a) || !isUnicast(a) {
 		return
 	}
-	m.claims[a] = true
+	m.claims[a.As16()] = struct{}{}
 	if m.cfg.MatchAnyAddress {
 		m.claimed[m.subnet(a)]++
 	}
@@ -339,11 +339,16 @@ func (m *Autoconf) claim(a netip.Addr) {
 	}
 }
 
+func (m *Autoconf) isClaimed(a netip.Addr) bool {
+	_, claimed := m.claims[a.As16()]
+	return claimed
+}
+
 func (m *Autoconf) release(a netip.Addr) {
-	if !m.claims[a] {
+	if !m.isClaimed(a) {
 		return
 	}
-	delete(m.claims, a)
+	delete(m.claims, a.As16())
 	if !m.cfg.MatchAnyAddress {
 		return
 	}

@@ -56,7 +56,7 @@ func (m *Autoconf) identifier(p *slaacPrefix) InterfaceID {
 // section 5, and RFC 8981, section 3.3.1).
 func (m *Autoconf) acceptable(a netip.Addr) bool {
 	b := a.As16()
-	return isUnicast(a) && !InterfaceID(b[8:]).IsReserved() && m.addrs[a] == nil && !m.claims[a]
+	return isUnicast(a) && !InterfaceID(b[8:]).IsReserved() && m.addrs[a] == nil && !m.isClaimed(a)
 }
 
 // add enters a and asks for its test.

@@ -178,7 +178,7 @@ func (w *autoWatcher) watch(actions []AutoconfAction) {
 }
 
 func (w *autoWatcher) added(act AddAddress) {
-	if w.addrs[act.Addr] != nil || w.m.claims[act.Addr] || !w.up {
+	if w.addrs[act.Addr] != nil || w.m.isClaimed(act.Addr) || !w.up {
 		w.t.Fatalf("%v is there, claimed, or added while down", act.Addr)
 	}
 	a := &watchedAddr{

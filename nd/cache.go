@@ -92,7 +92,7 @@ func (e *entry) currentRank() rank {
 // cache holds the entries, and those that can give way in the order in which
 // they do.
 type cache struct {
-	entries        map[netip.Addr]*entry
+	entries        map[[16]byte]*entry
 	ranks          [kept]list.List
 	maxIdleRouters int
 }
@@ -184,7 +184,7 @@ func (n *Neighbors) add(nb Neighbor, prompt netip.Addr, wanted bool) *entry {
 		n.quiet.Clear(nb.Addr)
 		e.quietUntil = at
 	}
-	n.cache.entries[nb.Addr] = e
+	n.cache.entries[nb.Addr.As16()] = e
 	n.cache.touch(e)
 	n.emit(Changed{e.Neighbor})
 	return e
@@ -220,7 +220,7 @@ func (n *Neighbors) update(e *entry, s NeighborState, a LinkAddr, isRouter bool)
 func (n *Neighbors) remove(e *entry, failed bool) {
 	n.timers.Clear(e)
 	n.cache.unplace(e)
-	delete(n.cache.entries, e.Addr)
+	delete(n.cache.entries, e.Addr.As16())
 	if e.quietUntil.After(n.now) {
 		n.quiet.Set(e.Addr, e.quietUntil)
 	}
@@ -237,7 +237,7 @@ func (n *Neighbors) setStatic(ev SetStatic) {
 	if !isUnicast(ev.Addr) || n.assigned.has(ev.Addr) || ev.LinkAddr.IsZero() || ev.LinkAddr.IsMulticast() {
 		return
 	}
-	if e := n.cache.entries[ev.Addr]; e != nil {
+	if e := n.cache.entries[ev.Addr.As16()]; e != nil {
 		n.update(e, Static, ev.LinkAddr, e.IsRouter)
 	} else if n.makeRoom(Static, true) {
 		n.add(Neighbor{Addr: ev.Addr, LinkAddr: ev.LinkAddr, State: Static}, netip.Addr{}, true)
@@ -247,7 +247,7 @@ func (n *Neighbors) setStatic(ev SetStatic) {
 func (n *Neighbors) flush(static bool) {
 	for _, nb := range n.Entries() {
 		if static || nb.State != Static {
-			n.remove(n.cache.entries[nb.Addr], false)
+			n.remove(n.cache.entries[nb.Addr.As16()], false)
 		}
 	}
 }

@@ -20,14 +20,14 @@ type ownAddr struct {
 
 // assigned holds the interface's addresses.
 type assigned struct {
-	addrs map[netip.Addr]*ownAddr
+	addrs map[[16]byte]*ownAddr
 	// Those that may be the source of a solicitation, in the order in which
 	// they came.
 	linkLocal, global list.List
 	delayed           int // in all
 }
 
-func (s *assigned) has(a netip.Addr) bool { return s.addrs[a] != nil }
+func (s *assigned) has(a netip.Addr) bool { return s.addrs[a.As16()] != nil }
 
 func (s *assigned) sources(a netip.Addr) *list.List {
 	if a.IsLinkLocalUnicast() {
@@ -42,7 +42,7 @@ func (s *assigned) sources(a netip.Addr) *list.List {
 // address is never used (RFC 4429, section 3.2), an anycast address only as
 // the packet's.
 func (s *assigned) source(prompt, target netip.Addr) (netip.Addr, bool) {
-	if own := s.addrs[prompt]; own != nil && !own.Optimistic {
+	if own := s.addrs[prompt.As16()]; own != nil && !own.Optimistic {
 		return prompt, true
 	}
 	lists := [...]*list.List{&s.global, &s.linkLocal}
@@ -61,14 +61,14 @@ func (n *Neighbors) defend(ev Defend) {
 	if !isUnicast(ev.Addr) {
 		return
 	}
-	if e := n.cache.entries[ev.Addr]; e != nil {
+	if e := n.cache.entries[ev.Addr.As16()]; e != nil {
 		n.remove(e, false) // this node is no neighbor of itself
 	}
 	s := &n.assigned
-	own := s.addrs[ev.Addr]
+	own := s.addrs[ev.Addr.As16()]
 	if own == nil {
 		own = &ownAddr{}
-		s.addrs[ev.Addr] = own
+		s.addrs[ev.Addr.As16()] = own
 	}
 	own.Defend = ev
 	switch {
@@ -80,11 +80,11 @@ func (n *Neighbors) defend(ev Defend) {
 }
 
 func (n *Neighbors) yield(a netip.Addr) {
-	own := n.assigned.addrs[a]
+	own := n.assigned.addrs[a.As16()]
 	if own == nil {
 		return
 	}
-	delete(n.assigned.addrs, a)
+	delete(n.assigned.addrs, a.As16())
 	for _, d := range own.delayed {
 		n.timers.Clear(d)
 	}
@@ -120,7 +120,7 @@ func (n *Neighbors) dropSource(own *ownAddr) {
 
 // solicited is RFC 4861, section 7.2.3.
 func (n *Neighbors) solicited(ev Solicited) {
-	own := n.assigned.addrs[ev.Target]
+	own := n.assigned.addrs[ev.Target.As16()]
 	switch {
 	case own == nil:
 		n.counters.SolicitsNotOurs++
@@ -143,7 +143,7 @@ func (n *Neighbors) solicited(ev Solicited) {
 		}
 		var e *entry
 		if a.IsZero() {
-			e = n.cache.entries[ev.Src]
+			e = n.cache.entries[ev.Src.As16()]
 		} else {
 			e = n.learn(ev.Src, a, own.Addr)
 		}
@@ -186,7 +186,7 @@ type delayedAdvert struct {
 func (d *delayedAdvert) fire(n *Neighbors) {
 	delete(d.own.delayed, d.to)
 	n.assigned.delayed--
-	n.sendAdvert(d.own, n.cache.entries[d.to], d.to, d.linkAddr)
+	n.sendAdvert(d.own, n.cache.entries[d.to.As16()], d.to, d.linkAddr)
 }
 
 // sendAdvert sends the answer to a solicitation from to, whose entry is e, if it
@@ -226,7 +226,7 @@ func (n *Neighbors) sendAdvert(own *ownAddr, e *entry, to netip.Addr, a LinkAddr
 func (n *Neighbors) sendAnswer(e *entry) {
 	own := e.answer
 	e.answer = nil
-	if own != nil && n.assigned.addrs[own.Addr] == own {
+	if own != nil && n.assigned.addrs[own.Addr.As16()] == own {
 		n.advertise(own, e.Addr, e.LinkAddr, true)
 	}
 }

@@ -163,8 +163,8 @@ func NewNeighbors(cfg NeighborConfig, r Random) *Neighbors {
 	return &Neighbors{
 		cfg:      cfg,
 		random:   r,
-		cache:    cache{entries: make(map[netip.Addr]*entry), maxIdleRouters: cfg.MaxIdleRouters},
-		assigned: assigned{addrs: make(map[netip.Addr]*ownAddr)},
+		cache:    cache{entries: make(map[[16]byte]*entry), maxIdleRouters: cfg.MaxIdleRouters},
+		assigned: assigned{addrs: make(map[[16]byte]*ownAddr)},
 	}
 }
 
@@ -179,7 +179,7 @@ func (n *Neighbors) Step(now time.Time, ev Event) []Action {
 	case Resolve:
 		n.resolve(ev.Addr, ev.Src)
 	case Used:
-		if e := n.cache.entries[ev.Addr]; e != nil {
+		if e := n.cache.entries[ev.Addr.As16()]; e != nil {
 			n.use(e)
 		}
 	case Confirm:
@@ -195,7 +195,7 @@ func (n *Neighbors) Step(now time.Time, ev Event) []Action {
 	case Yield:
 		n.yield(ev.Addr)
 	case Announce:
-		if own := n.assigned.addrs[ev.Addr]; own != nil && ev.Dst.IsMulticast() {
+		if own := n.assigned.addrs[ev.Addr.As16()]; own != nil && ev.Dst.IsMulticast() {
 			n.announce(own, announcement{dst: ev.Dst, override: ev.Override}, n.now)
 		}
 	case SetLinkAddr:
@@ -205,7 +205,7 @@ func (n *Neighbors) Step(now time.Time, ev Event) []Action {
 	case SetStatic:
 		n.setStatic(ev)
 	case Delete:
-		if e := n.cache.entries[ev.Addr]; e != nil {
+		if e := n.cache.entries[ev.Addr.As16()]; e != nil {
 			n.remove(e, false)
 		}
 	case Flush:
@@ -244,7 +244,7 @@ func (n *Neighbors) Entries() []Neighbor {
 
 // Lookup returns the entry of a.
 func (n *Neighbors) Lookup(a netip.Addr) (Neighbor, bool) {
-	e, ok := n.cache.entries[a]
+	e, ok := n.cache.entries[a.As16()]
 	if !ok {
 		return Neighbor{}, false
 	}

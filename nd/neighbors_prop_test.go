@@ -188,7 +188,7 @@ func (w *watcher) settle() {
 	for r := range w.n.cache.ranks {
 		for place := w.n.cache.ranks[r].Front(); place != nil; place = place.Next() {
 			e := place.Value.(*entry)
-			if w.n.cache.entries[e.Addr] != e || e.currentRank() != rank(r) || e.rank != rank(r) || e.place != place {
+			if w.n.cache.entries[e.Addr.As16()] != e || e.currentRank() != rank(r) || e.rank != rank(r) || e.place != place {
 				w.t.Fatalf("rank %d has %+v", r, e)
 			}
 		}

@@ -16,7 +16,7 @@ func (n *Neighbors) probeRouter(a netip.Addr) {
 	if _, probed := n.probed.At(a); probed {
 		return
 	}
-	e := n.cache.entries[a]
+	e := n.cache.entries[a.As16()]
 	_, quiet := n.quiet.At(a)
 	// RFC 4861, section 7.3.3: one solicitation in RetransTimer at most.
 	if quiet || e != nil && (e.State != Unreachable || e.quietUntil.After(n.now)) {

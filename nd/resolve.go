@@ -8,7 +8,7 @@ import (
 // resolve begins to resolve a (RFC 4861, section 7.2.2), or uses the address
 // that the cache has already. src is the source of the packet that waits.
 func (n *Neighbors) resolve(a, src netip.Addr) {
-	e := n.cache.entries[a]
+	e := n.cache.entries[a.As16()]
 	switch {
 	case e == nil:
 		if n.startResolution(a, src, true) == nil {
@@ -32,7 +32,7 @@ func (n *Neighbors) startResolution(a, src netip.Addr, wanted bool) *entry {
 	}
 	// RFC 4429, section 3.2: for a packet from an optimistic address the node
 	// "MUST NOT perform Address Resolution", whatever other address it has.
-	own := n.assigned.addrs[src]
+	own := n.assigned.addrs[src.As16()]
 	if _, ok := n.assigned.source(src, a); !ok || own != nil && own.Optimistic {
 		n.counters.NoSource++
 		return nil
@@ -192,7 +192,7 @@ func (n *Neighbors) use(e *entry) {
 // confirm is advice of an upper layer (RFC 4861, section 7.3.1). It has no
 // effect on an INCOMPLETE entry (RFC 4861, section 7.3.3).
 func (n *Neighbors) confirm(a netip.Addr) {
-	e := n.cache.entries[a]
+	e := n.cache.entries[a.As16()]
 	if e == nil || e.State == Incomplete || e.State == Static {
 		return
 	}
@@ -213,14 +213,14 @@ func (n *Neighbors) reached(e *entry, a LinkAddr, isRouter bool) {
 
 // advertised is RFC 4861, section 7.2.5.
 func (n *Neighbors) advertised(ev Advertised) {
-	if own := n.assigned.addrs[ev.Target]; own != nil {
+	if own := n.assigned.addrs[ev.Target.As16()]; own != nil {
 		n.advertisedOwn(own, ev)
 		return
 	}
 	// RFC 4861, section 7.2.5: "If no entry exists, the advertisement SHOULD
 	// be silently discarded." So is one with our own link-layer address: a
 	// packet to it would go nowhere.
-	e := n.cache.entries[ev.Target]
+	e := n.cache.entries[ev.Target.As16()]
 	if e == nil || e.State == Static || ev.TargetLinkAddr == n.cfg.LinkAddr && !ev.TargetLinkAddr.IsZero() {
 		return
 	}
@@ -251,7 +251,7 @@ func (n *Neighbors) advertised(ev Advertised) {
 // it is the one by which the neighbor knows this node. It returns the entry of
 // src, or nil if there is none.
 func (n *Neighbors) learn(src netip.Addr, a LinkAddr, prompt netip.Addr) *entry {
-	e := n.cache.entries[src]
+	e := n.cache.entries[src.As16()]
 	switch {
 	case e == nil:
 		if n.makeRoom(Stale, false) {
@@ -273,7 +273,7 @@ func (n *Neighbors) heard(ev Heard) {
 	if a := ev.LinkAddr; !a.IsZero() && !a.IsMulticast() && a != n.cfg.LinkAddr {
 		n.learn(ev.Addr, a, netip.Addr{})
 	}
-	e := n.cache.entries[ev.Addr]
+	e := n.cache.entries[ev.Addr.As16()]
 	if e != nil && ev.Router && !e.IsRouter {
 		e.IsRouter = true
 		n.cache.touch(e)

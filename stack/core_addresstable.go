@@ -62,24 +62,24 @@ func (a *address) view() Address {
 
 // addressTable is the addresses of the interface in the order of their adding.
 type addressTable struct {
-	byAddr map[netip.Addr]*address
+	byAddr map[[16]byte]*address
 	byID   map[RequestID]*address // those with a pending add; nil: none
 	seq    uint64
 }
 
 func newAddressTable() addressTable {
-	return addressTable{byAddr: make(map[netip.Addr]*address)}
+	return addressTable{byAddr: make(map[[16]byte]*address)}
 }
 
 func (t *addressTable) get(a netip.Addr) (*address, bool) {
-	r, ok := t.byAddr[a]
+	r, ok := t.byAddr[a.As16()]
 	return r, ok
 }
 
 func (t *addressTable) insert(a *address) {
 	t.seq++
 	a.seq = t.seq
-	t.byAddr[a.addr()] = a
+	t.byAddr[a.addr().As16()] = a
 	if a.request != 0 {
 		if t.byID == nil {
 			t.byID = make(map[RequestID]*address)
@@ -95,7 +95,7 @@ func (t *addressTable) settle(id RequestID) {
 	}
 }
 
-func (t *addressTable) delete(a *address) { delete(t.byAddr, a.addr()) }
+func (t *addressTable) delete(a *address) { delete(t.byAddr, a.addr().As16()) }
 
 // inOrder lists every record; the caller may delete while it goes through.
 func (t *addressTable) inOrder() []*address {
@@ -127,31 +127,50 @@ func (t *addressTable) waitingAfter(first *address) []*address {
 // configuredAddresses are those that the configuration names: they come back
 // at each link up, whatever came of them before.
 type configuredAddresses struct {
-	order  []AddRequest
-	byAddr map[netip.Addr]bool
+	order  []AddRequest     // the zero AddRequest: was removed
+	byAddr map[[16]byte]int // in order
 }
 
 func (s *configuredAddresses) add(r AddRequest) {
 	if s.byAddr == nil {
-		s.byAddr = make(map[netip.Addr]bool)
+		s.byAddr = make(map[[16]byte]int)
 	}
+	s.remove(r.Prefix.Addr())
 	r.ID = 0
+	s.byAddr[r.Prefix.Addr().As16()] = len(s.order)
 	s.order = append(s.order, r)
-	s.byAddr[r.Prefix.Addr()] = true
 }
 
-func (s *configuredAddresses) has(a netip.Addr) bool { return s.byAddr[a] }
+func (s *configuredAddresses) has(a netip.Addr) bool {
+	_, ok := s.byAddr[a.As16()]
+	return ok
+}
 
 func (s *configuredAddresses) remove(a netip.Addr) {
-	if s.byAddr[a] {
-		delete(s.byAddr, a)
-		s.order = slices.DeleteFunc(s.order, func(r AddRequest) bool { return r.Prefix.Addr() == a })
+	if k, ok := s.byAddr[a.As16()]; ok {
+		delete(s.byAddr, a.As16())
+		s.order[k] = AddRequest{}
+		s.tidy()
+	}
+}
+
+// tidy takes out what was removed once it is more than what was not.
+func (s *configuredAddresses) tidy() {
+	if len(s.order) <= 2*len(s.byAddr) {
+		return
+	}
+	s.order = slices.DeleteFunc(s.order, func(r AddRequest) bool { return !r.Prefix.IsValid() })
+	for k, r := range s.order {
+		s.byAddr[r.Prefix.Addr().As16()] = k
 	}
 }
 
 // absent lists those that the table does not hold.
 func (s *configuredAddresses) absent(t *addressTable) (rs []AddRequest) {
 	for _, r := range s.order {
+		if !r.Prefix.IsValid() {
+			continue
+		}
 		if _, ok := t.get(r.Prefix.Addr()); !ok {
 			rs = append(rs, r)
 		}

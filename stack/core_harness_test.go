@@ -268,7 +268,7 @@ func (n *node) problems() (problems []string) {
 		if usable[addr] != n.enabled[addr] {
 			bad("%v is %v, but enabled for sockets: %v", addr, a.State, n.enabled[addr])
 		}
-		if n.core.addresses.byAddr[addr].state != addressWaiting {
+		if n.core.addresses.byAddr[addr.As16()].state != addressWaiting {
 			g := nd.SolicitedNode(addr)
 			groups[g] = append(groups[g], mld.Holder{Kind: mld.HolderAddress, Addr: addr})
 		}

@@ -46,14 +46,14 @@ type inbox struct {
 	spare    [][]byte // buffers of frames that are done with
 	commands []command
 	outputs  []CoreEvent
-	own      map[netip.Addr]bool // our addresses; true: DAD is not over
+	own      map[[16]byte]bool // our addresses; true: DAD is not over
 	closed   bool
 	lost     uint64
 	wake     chan struct{} // capacity 1
 }
 
 func newInbox() *inbox {
-	return &inbox{own: make(map[netip.Addr]bool), wake: make(chan struct{}, 1)}
+	return &inbox{own: make(map[[16]byte]bool), wake: make(chan struct{}, 1)}
 }
 
 // wakeLoop has the loop take a turn.
@@ -103,7 +103,7 @@ func (b *inbox) roomFor(frame []byte) int {
 	case *nd.NeighborSolicit:
 		target, evidence = m.Target, p.src.IsUnspecified()
 	}
-	testing, own := b.own[target]
+	testing, own := b.own[target.As16()]
 	_, solicit := m.(*nd.NeighborSolicit)
 	switch {
 	case testing && evidence:
@@ -118,14 +118,14 @@ func (b *inbox) roomFor(frame []byte) int {
 func (b *inbox) setOwn(a netip.Addr, testing bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.own[a] = testing
+	b.own[a.As16()] = testing
 }
 
 // forget notes that a is no own address any more.
 func (b *inbox) forget(a netip.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.own, a)
+	delete(b.own, a.As16())
 }
 
 // putCommand queues a command and reports false if the loop has ended.
