@@ -264,21 +264,31 @@ func (c *Core) Deadline() (t time.Time, ok bool) {
 func (c *Core) take() []CoreAction {
 	c.publish()
 	out := append(c.out, c.dones...)
-	c.out, c.dones = c.spare, nil
+	c.out, c.dones = c.spare, reusable(c.dones)
 	c.spare = nil
 	return out
 }
 
 // recycle takes back what a step returned. The caller is done with it.
 func (c *Core) recycle(actions []CoreAction) {
-	if n := cap(actions); 0 < n && n <= maxRecycled {
-		clear(actions)
-		c.spare = actions[:0]
+	if spare := reusable(actions); spare != nil {
+		c.spare = spare
 	}
 }
 
-// maxRecycled is how long a list of actions is kept at most.
-const maxRecycled = 64
+// reusable returns the memory of a list for another, or nil if there is none
+// or too much.
+func reusable(actions []CoreAction) []CoreAction {
+	if cap(actions) > maxRecycled {
+		return nil
+	}
+	clear(actions)
+	return actions[:0]
+}
+
+// maxRecycled is how long a list of actions is kept at most: about as many as
+// one step has that removes addresses together.
+const maxRecycled = 16 << 10
 
 func (c *Core) emit(a CoreAction) { c.out = append(c.out, a) }
 

@@ -257,7 +257,7 @@ func (c *Core) removeAddress(ev RemoveAddress) {
 // removeAddresses removes the link-local addresses last, each alone: the leaves
 // of the others come from one of them.
 func (c *Core) removeAddresses(evs []RemoveAddress) {
-	var as []*address
+	as := make([]*address, 0, len(evs))
 	var linkLocal []RemoveAddress
 	c.reportTogether(func() {
 		for _, ev := range evs {

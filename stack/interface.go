@@ -214,56 +214,6 @@ func (i *Interface) doAddr(op string, a netip.Addr, event func(RequestID, netip.
 	return i.opError(op, a, err)
 }
 
-// requests are the commands that wait for their Done.
-type requests struct {
-	mu      sync.Mutex
-	last    RequestID
-	pending map[RequestID]func(error)
-	ended   error
-}
-
-// add registers n commands with consecutive numbers, the first of which it
-// returns; done(k, err) is called once for each.
-func (r *requests) add(n int, done func(k int, err error)) RequestID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.pending == nil {
-		r.pending = make(map[RequestID]func(error))
-	}
-	first := r.last + 1
-	for k := range n {
-		r.last++
-		if r.ended != nil {
-			done(k, r.ended)
-			continue
-		}
-		r.pending[r.last] = func(err error) { done(k, err) }
-	}
-	return first
-}
-
-func (r *requests) finish(id RequestID, err error) {
-	r.mu.Lock()
-	done := r.pending[id]
-	if delete(r.pending, id); len(r.pending) == 0 {
-		r.pending = nil // there may have been very many
-	}
-	r.mu.Unlock()
-	if done != nil {
-		done(err)
-	}
-}
-
-func (r *requests) finishAll(err error) {
-	r.mu.Lock()
-	all := r.pending
-	r.pending, r.ended = nil, err
-	r.mu.Unlock()
-	for _, done := range all {
-		done(err)
-	}
-}
-
 // do runs one command that ends at once.
 func (i *Interface) do(event func(RequestID) CoreEvent) error {
 	result := make(chan error, 1)
@@ -414,14 +364,14 @@ func (i *Interface) RemoveAddress(a netip.Addr) error {
 }
 
 // removedTogether is how many addresses are removed in one step.
-const removedTogether = 512
+const removedTogether = 1024
 
 // RemoveAddresses removes addresses at once, which takes much less time than to
 // remove them one by one. It returns one error for each; see RemoveAddress.
 func (i *Interface) RemoveAddresses(as []netip.Addr) []error {
 	errs := make([]error, len(as))
-	var removals []RemoveAddress
-	var which []int // of as
+	removals := make([]RemoveAddress, 0, len(as))
+	which := make([]int, 0, len(as)) // of as
 	for k, a := range as {
 		bare, err := i.own(a)
 		if err != nil {

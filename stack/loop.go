@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -381,6 +383,14 @@ func (l *loop) setNeighborView(n nd.Neighbor) {
 	l.i.neighbors.set(n.Addr.As16(), n.LinkAddr, n.State == nd.Stale || n.State == nd.Unreachable)
 }
 
+// debug logs what may be said of very many addresses. Where nobody listens, it
+// allocates nothing.
+func (l *loop) debug(message string, a netip.Addr, key, value string) {
+	if l.i.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.i.log.Debug(message, "address", a, key, value)
+	}
+}
+
 // notify publishes a fact, and logs what an operator wants to know.
 func (l *loop) notify(ev Event) {
 	i := l.i
@@ -390,10 +400,10 @@ func (l *loop) notify(ev Event) {
 		i.inbox.setOwn(ev.Address, true)
 	case AddressAssigned:
 		i.inbox.setOwn(ev.Address, ev.State == Optimistic.String())
-		i.log.Debug("address assigned", "address", ev.Address, "state", ev.State)
+		l.debug("address assigned", ev.Address, "state", ev.State)
 	case AddressRemoved:
 		i.inbox.forget(ev.Address)
-		i.log.Debug("address removed", "address", ev.Address, "reason", ev.Reason)
+		l.debug("address removed", ev.Address, "reason", ev.Reason)
 	case AddressDuplicate:
 		// RFC 4862, section 5.4.5: the node SHOULD log a system management
 		// error.
