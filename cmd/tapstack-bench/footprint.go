@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,8 +37,11 @@ func footprint(b *bench) {
 		return
 	}
 	b.proportions(exe)
+	// They become idle while the rest is measured.
+	watched := b.startProcesses(exe, "CPU while idle", "memory while idle")
 	b.showing(exe, filepath.Join(dir, "socket"))
-	b.process(exe)
+	b.starting(exe)
+	b.idling(watched)
 }
 
 func output(name string, args ...string) (string, error) {
@@ -107,30 +111,87 @@ func (b *bench) showing(exe, socket string) {
 	}
 }
 
-// idleLimit is what counts as no CPU, in percent of one.
-const idleLimit = 0.1
+// processes are `tapstack run` on a TAP, and beside it gVisor on one in a
+// process that does nothing else. n tells those that run at once apart.
+func processes(exe string, n int) map[string]node.ProcessArgs {
+	return map[string]node.ProcessArgs{
+		host.Tapstack: {Argv: []string{exe, "run", "--tap", fmt.Sprintf("tap1%d", n), "--control", fmt.Sprintf("%s%d", exe, n)}},
+		host.GVisor:   {Host: host.GVisor, Device: fmt.Sprintf("tap2%d", n)},
+	}
+}
 
-// process is `tapstack run` on a TAP from its start on, beside gVisor on one
-// in a process that does nothing else.
-func (b *bench) process(exe string) {
+// starting is how long a process takes until it is ready.
+func (b *bench) starting(exe string) {
 	p := b.pair(host.Kernel) // for its namespace
 	if p == nil {
 		return
 	}
+	var contestants []contestant
+	for _, name := range []string{host.Tapstack, host.GVisor} {
+		contestants = append(contestants, contestant{name, one(func() (float64, error) {
+			var started node.Started
+			if err := p.Host.Call("StartProcess", processes(exe, 0)[name], &started); err != nil {
+				return 0, err
+			}
+			return started.Ready.Seconds() * 1000, p.Host.Call("StopProcess", started.ID, nil)
+		})})
+	}
+	b.compare("footprint", []Figure{{Name: "start to ready", Unit: "ms", bounds: []bound{atMost(20)}}}, b.rounds, contestants...)
+}
+
+// watched is a process that is becoming idle.
+type watched struct {
+	name string
+	node *node.Process
+	id   int
+	idle time.Time
+	err  error
+}
+
+// startProcesses starts those that idling measures, if one of its figures is
+// wanted.
+func (b *bench) startProcesses(exe string, figures ...string) (ws []watched) {
+	p := b.pair(host.Kernel)
+	if p == nil || !slices.ContainsFunc(figures, b.wants) {
+		return nil
+	}
+	for _, name := range []string{host.Tapstack, host.GVisor} {
+		var started node.Started
+		err := p.Host.Call("StartProcess", processes(exe, 1)[name], &started)
+		ws = append(ws, watched{name, p.Host, started.ID, time.Now().Add(b.settle), err})
+	}
+	return ws
+}
+
+// idleLimit is what counts as no CPU, in percent of one.
+const idleLimit = 0.1
+
+// idling is what processes take that have nothing to do: their addresses are
+// assigned and reported, their routers solicited.
+func (b *bench) idling(ws []watched) {
+	if len(ws) == 0 {
+		return
+	}
 	figures := []Figure{
-		{Name: "start to ready", Unit: "ms", bounds: []bound{atMost(20)}},
 		{Name: "CPU while idle", Unit: "%", bounds: []bound{atMost(idleLimit)}},
 		{Name: "memory while idle", Unit: "octets resident"},
 	}
-	measure := func(process node.ProcessArgs) func() ([]float64, error) {
-		return func() ([]float64, error) {
-			var r node.ProcessReply
-			process.Settle, process.Idle = b.settle, b.idle
-			err := p.Host.Call("Process", process, &r)
-			return []float64{r.Ready.Seconds() * 1000, r.CPU, r.RSS}, err
+	var contestants []contestant
+	for _, w := range ws {
+		contestants = append(contestants, contestant{w.name, func() ([]float64, error) {
+			if w.err != nil {
+				return nil, w.err
+			}
+			time.Sleep(time.Until(w.idle))
+			var r node.IdleReply
+			err := w.node.Call("WatchProcess", node.IdleArgs{ID: w.id, For: b.idle}, &r)
+			return []float64{r.CPU, r.RSS}, err
+		}})
+	}
+	b.compare("footprint", figures, 1, contestants...)
+	for _, w := range ws {
+		if w.err == nil {
+			w.node.Call("StopProcess", w.id, nil)
 		}
 	}
-	b.compare("footprint", figures, b.rounds,
-		contestant{host.Tapstack, measure(node.ProcessArgs{Argv: []string{exe, "run", "--tap", "tap1", "--control", filepath.Dir(exe) + "/tap1"}})},
-		contestant{host.GVisor, measure(node.ProcessArgs{Host: host.GVisor})})
 }

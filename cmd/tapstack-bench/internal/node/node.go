@@ -43,13 +43,10 @@ func Main() {
 	os.Exit(0)
 }
 
-// idleDevice is the TAP of idle, beside what else there is in its namespace.
-const idleDevice = "tap2"
-
-// idle is a host of this name that says that it is ready, and does nothing
-// until it is killed.
+// idle is a host of this name on the TAP that the command line names. It says
+// that it is ready, and does nothing until it is killed.
 func idle(name string) {
-	if _, err := host.Open(name, idleDevice); err != nil {
+	if _, err := host.Open(name, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -67,8 +64,9 @@ func (s stdio) Close() error { return errors.Join(s.ReadCloser.Close(), s.WriteC
 // Node is one process: a host, or the peer of one, which is the kernel. Its
 // methods are called from the parent.
 type Node struct {
-	host    host.Host
-	profile *os.File
+	host      host.Host
+	profile   *os.File
+	processes []*exec.Cmd
 }
 
 // Open makes it the host of this name.

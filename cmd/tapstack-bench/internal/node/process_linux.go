@@ -9,23 +9,26 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Process runs a command in this namespace and tells what it takes.
-func (n *Node) Process(args ProcessArgs, reply *ProcessReply) (err error) {
+// StartProcess runs a command in this namespace until StopProcess, or until the
+// Node ends.
+func (n *Node) StartProcess(args ProcessArgs, reply *Started) error {
 	if args.Host != "" {
 		self, err := os.Executable()
 		if err != nil {
 			return err
 		}
-		args.Argv = []string{self}
+		args.Argv = []string{self, args.Device}
 	}
 	cmd := exec.Command(args.Argv[0], args.Argv[1:]...)
 	cmd.Env = append(os.Environ(), variable+"="+args.Host)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -34,27 +37,42 @@ func (n *Node) Process(args ProcessArgs, reply *ProcessReply) (err error) {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	defer func() {
-		cmd.Process.Signal(unix.SIGTERM)
-		cmd.Wait() // a host that was killed says so
-	}()
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		stop(cmd)
 		return fmt.Errorf("%s said %q: %w", args.Argv[0], line, err)
 	}
 	reply.Ready = time.Since(began)
-	time.Sleep(args.Settle)
-	before, err := cpuTime(cmd.Process.Pid)
+	n.processes = append(n.processes, cmd)
+	reply.ID = len(n.processes) - 1
+	return nil
+}
+
+// WatchProcess tells what a process takes while it has nothing to do.
+func (n *Node) WatchProcess(args IdleArgs, reply *IdleReply) error {
+	pid := n.processes[args.ID].Process.Pid
+	before, err := cpuTime(pid)
 	if err != nil {
 		return err
 	}
-	time.Sleep(args.Idle)
-	after, err := cpuTime(cmd.Process.Pid)
+	time.Sleep(args.For)
+	after, err := cpuTime(pid)
 	if err != nil {
 		return err
 	}
-	reply.CPU = 100 * float64(after-before) / float64(args.Idle)
-	reply.RSS, err = resident(cmd.Process.Pid)
+	reply.CPU = 100 * float64(after-before) / float64(args.For)
+	reply.RSS, err = resident(pid)
 	return err
+}
+
+// StopProcess ends a process.
+func (n *Node) StopProcess(id int, _ *struct{}) error {
+	stop(n.processes[id])
+	return nil
+}
+
+func stop(cmd *exec.Cmd) {
+	cmd.Process.Signal(unix.SIGTERM)
+	cmd.Wait() // a host that was killed says so
 }
 
 // cpuTime is what all threads of a process have used.

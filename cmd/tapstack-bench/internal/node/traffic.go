@@ -196,18 +196,27 @@ type FloodArgs struct {
 type FloodReply struct{ Sent, Answered float64 }
 
 // ProcessArgs is a command that prints "ready": Argv, or a host of this
-// program.
+// program on a TAP.
 type ProcessArgs struct {
-	Argv []string
-	Host string
-	// Settle is how long after "ready" the process has nothing to do, and Idle
-	// how long that is then watched.
-	Settle, Idle time.Duration
+	Argv   []string
+	Host   string
+	Device string // of Host
 }
 
-// ProcessReply is what it took.
-type ProcessReply struct {
+// Started is a process that is ready.
+type Started struct {
+	ID    int
 	Ready time.Duration // from its start
-	CPU   float64       // while it did nothing, in percent of one
-	RSS   float64       // then, in octets
+}
+
+// IdleArgs says which process to watch, and for how long.
+type IdleArgs struct {
+	ID  int
+	For time.Duration
+}
+
+// IdleReply is what the process takes.
+type IdleReply struct {
+	CPU float64 // in percent of one
+	RSS float64 // in octets
 }
