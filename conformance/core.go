@@ -176,7 +176,7 @@ func (t *coreTarget) transmit(frame []byte) {
 func (t *coreTarget) apply(actions []stack.CoreAction) {
 	for _, act := range actions {
 		switch act := act.(type) {
-		case stack.Send:
+		case *stack.Send:
 			t.transmit(act.Frame)
 		case stack.Enable:
 			t.enabled[act.Addr] = true

@@ -117,7 +117,7 @@ func (r *replica) step(at time.Duration, ev stack.CoreEvent) {
 func (r *replica) take(actions []stack.CoreAction) {
 	for _, act := range actions {
 		switch act := act.(type) {
-		case stack.Send:
+		case *stack.Send:
 			for _, it := range itemsOf(dissect(act.Frame)) {
 				r.due = append(r.due, foreseen{r.now, it})
 			}

@@ -54,7 +54,7 @@ func TestUNA_R01_ManyAddressesInTurn(t *testing.T) {
 	var last time.Time
 	note := func(actions []Action) {
 		for _, a := range actions {
-			target := a.(Send).Message.(*NeighborAdvert).Target
+			target := a.(*Send).Message.(*NeighborAdvert).Target
 			if b.now.Sub(last) < announceGap {
 				t.Fatalf("%v is advertised %v after another", target, b.now.Sub(last))
 			}

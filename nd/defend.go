@@ -246,12 +246,37 @@ func (n *Neighbors) advertise(own *ownAddr, dst netip.Addr, to LinkAddr, overrid
 			src = other
 		}
 	}
-	n.emit(Send{Src: src, Dst: dst, To: to, Message: &NeighborAdvert{
+	s := n.newAdvert()
+	*s.Message.(*NeighborAdvert) = NeighborAdvert{
 		Target:         own.Addr,
 		Solicited:      !dst.IsMulticast(),
 		Override:       override && !own.Anycast && !own.Optimistic,
 		TargetLinkAddr: n.cfg.LinkAddr,
-	}})
+	}
+	s.Src, s.Dst, s.To = src, dst, to
+	n.emit(s)
+}
+
+// newAdvert returns a Send for an advertisement, one that was recycled if there
+// is one: a flood of solicitations is to leave no garbage.
+func (n *Neighbors) newAdvert() *Send {
+	last := len(n.adverts) - 1
+	if last < 0 {
+		return &Send{Message: new(NeighborAdvert)}
+	}
+	s := n.adverts[last]
+	n.adverts = n.adverts[:last]
+	return s
+}
+
+func (n *Neighbors) recycleAdvert(act Action) {
+	s, ok := act.(*Send)
+	if !ok || len(n.adverts) == maxRecycled {
+		return
+	}
+	if _, ok := s.Message.(*NeighborAdvert); ok {
+		n.adverts = append(n.adverts, s)
+	}
 }
 
 // advertisedOwn says that somebody advertises an address that is assigned here

@@ -148,7 +148,7 @@ type (
 	}
 )
 
-func (Send) isAction()       {}
+func (*Send) isAction()      {}
 func (Changed) isAction()    {}
 func (Removed) isAction()    {}
 func (Resolved) isAction()   {}

@@ -25,7 +25,7 @@ func Example() {
 	show := func(actions []nd.Action) {
 		for _, a := range actions {
 			switch a := a.(type) {
-			case nd.Send:
+			case *nd.Send:
 				fmt.Printf("send %T to %v\n", a.Message, a.Dst)
 			case nd.Changed:
 				fmt.Println(a.Neighbor.Addr, "is", a.Neighbor.State)

@@ -53,7 +53,7 @@ func (f *floodBench) step(i int, ev Event) {
 
 func (f *floodBench) count(actions []Action) {
 	for _, a := range actions {
-		s, ok := a.(Send)
+		s, ok := a.(*Send)
 		if !ok {
 			continue
 		}

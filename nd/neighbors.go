@@ -132,6 +132,7 @@ type Neighbors struct {
 	now      time.Time
 	out      []Action
 	spare    []Action // empty, for out
+	adverts  []*Send  // recycled, for newAdvert
 	counters NeighborCounters
 	timers   timerq.Queue[timer]
 
@@ -290,6 +291,9 @@ func (n *Neighbors) take() []Action {
 // Recycle takes back what Step or Advance returned, for them to use again. The
 // caller is done with it.
 func (n *Neighbors) Recycle(actions []Action) {
+	for _, act := range actions {
+		n.recycleAdvert(act)
+	}
 	if c := cap(actions); 0 < c && c <= maxRecycled {
 		clear(actions)
 		n.spare = actions[:0]

@@ -81,7 +81,7 @@ func (w *watcher) step(ev Event) {
 
 func (w *watcher) watchProbe(actions []Action) {
 	for _, a := range actions {
-		if s, ok := a.(Send); ok {
+		if s, ok := a.(*Send); ok {
 			target := s.Message.(*NeighborSolicit).Target
 			if last, ok := w.probed[target]; ok && w.now.Sub(last) < time.Minute {
 				w.t.Fatalf("%v probed at %v and %v", target, last, w.now)
@@ -95,7 +95,7 @@ func (w *watcher) watch(actions []Action) {
 	for _, a := range actions {
 		w.log = append(w.log, describeAction(a))
 		switch a := a.(type) {
-		case Send:
+		case *Send:
 			w.watchSend(a)
 		case Changed:
 			w.view[a.Neighbor.Addr] = a.Neighbor
@@ -119,7 +119,7 @@ func (w *watcher) watch(actions []Action) {
 	}
 }
 
-func (w *watcher) watchSend(s Send) {
+func (w *watcher) watchSend(s *Send) {
 	own, ok := w.assigned[s.Src]
 	if !ok {
 		w.t.Fatalf("%v is not assigned", s.Src)

@@ -93,7 +93,7 @@ func describe(actions []Action) []string {
 
 func describeAction(a Action) string {
 	switch a := a.(type) {
-	case Send:
+	case *Send:
 		return describeSend(a)
 	case Changed:
 		return "changed " + describeNeighbor(a.Neighbor)
@@ -113,7 +113,7 @@ func describeAction(a Action) string {
 	return fmt.Sprintf("%T", a)
 }
 
-func describeSend(s Send) string {
+func describeSend(s *Send) string {
 	var b strings.Builder
 	switch m := s.Message.(type) {
 	case *NeighborSolicit:

@@ -87,7 +87,7 @@ func (n *Neighbors) solicit(e *entry) bool {
 	if !ok {
 		return false
 	}
-	s := Send{Src: src, Dst: SolicitedNode(e.Addr)}
+	s := &Send{Src: src, Dst: SolicitedNode(e.Addr)}
 	if e.State == Probe {
 		s.Dst, s.To = e.Addr, e.LinkAddr
 	}

@@ -240,7 +240,7 @@ func TestCACHE_R07_WhoClaimsEveryAddress(t *testing.T) {
 	claimAll := func(d time.Duration) (probes int) {
 		for until := n.now.Add(d); n.now.Before(until); n.run(100 * time.Millisecond) {
 			for _, act := range n.take() {
-				if s, ok := act.(Send); ok && s.Probe.IsValid() {
+				if s, ok := act.(*Send); ok && s.Probe.IsValid() {
 					probes++
 					n.isClaimed(s.Probe.String())
 				}

@@ -67,10 +67,10 @@ type Core struct {
 	cfg CoreConfig
 	now time.Time
 	out []CoreAction
-	// What is used again: see recycle, frameRoom and nd.Parser.
-	spare  []CoreAction
-	room   []byte
-	parser nd.Parser
+	// What is used again: see recycle, recycleSend and nd.Parser.
+	spare      []CoreAction
+	spareSends []*Send
+	parser     nd.Parser
 	// What is emitted when the step ends: the results, after the snapshot that
 	// they tell of. One snapshot serves all that happens in a step, save that
 	// an address leaves it before it leaves the sockets.

@@ -275,7 +275,7 @@ type (
 	Notify struct{ Event Event }
 )
 
-func (Send) isCoreAction()             {}
+func (*Send) isCoreAction()            {}
 func (Enable) isCoreAction()           {}
 func (Abort) isCoreAction()            {}
 func (Disable) isCoreAction()          {}

@@ -43,7 +43,7 @@ func (c *Core) sendMLD(s mld.Send) {
 	frame = appendHeaders(frame, c.cfg.LinkAddr, nd.MulticastLinkAddr(s.Dst), s.Src, s.Dst, protocolHopByHop, 1, payload)
 	frame = append(frame, routerAlert[:]...)
 	c.counters.ControlFramesOut++
-	c.emit(Send{Frame: append(frame, message...)})
+	c.emit(&Send{Frame: append(frame, message...)})
 }
 
 // joinGroup adds what ev asks for to what its holder has.

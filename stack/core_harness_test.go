@@ -123,7 +123,7 @@ func (n *node) apply(actions []CoreAction) {
 				n.t.Errorf("%v disabled, but was not enabled", act.Addr)
 			}
 			delete(n.enabled, act.Addr)
-		case Send:
+		case *Send:
 			if act.Probe.IsValid() {
 				n.probes[act.Probe] = act.Frame
 			}
@@ -151,7 +151,7 @@ func (n *node) take() []CoreAction {
 // sent returns the frames among actions.
 func sent(actions []CoreAction) (frames [][]byte) {
 	for _, act := range actions {
-		if s, ok := act.(Send); ok {
+		if s, ok := act.(*Send); ok {
 			frames = append(frames, s.Frame)
 		}
 	}
@@ -371,7 +371,7 @@ func wire(frame []byte) string {
 func lines(actions []CoreAction) (ls []string) {
 	for _, act := range actions {
 		switch act := act.(type) {
-		case Send:
+		case *Send:
 			ls = append(ls, "send "+wire(act.Frame))
 		case Enable:
 			ls = append(ls, fmt.Sprintf("enable %v", act.Addr))

@@ -13,7 +13,7 @@ func (c *Core) runND(actions []nd.Action) {
 	defer c.neighbors.Recycle(actions)
 	for _, act := range actions {
 		switch act := act.(type) {
-		case nd.Send:
+		case *nd.Send:
 			c.sendND(act.Src, act.Dst, act.To, act.Message, netip.Addr{})
 			c.watchUnreachable(act.Message)
 		case nd.Changed:
@@ -61,26 +61,42 @@ func (c *Core) sendND(src, dst netip.Addr, to nd.LinkAddr, m nd.Message, probe n
 	if to.IsZero() {
 		to = nd.MulticastLinkAddr(dst)
 	}
-	frame := appendHeaders(c.frameRoom(), c.cfg.LinkAddr, to, src, dst, protocolICMPv6, 255, 0)
-	frame = nd.Append(frame, src, dst, m)
-	setPayloadLen(frame)
-	c.room = c.room[min(len(frame), len(c.room)):]
+	s := c.newSend()
+	s.Frame = appendHeaders(s.Frame, c.cfg.LinkAddr, to, src, dst, protocolICMPv6, 255, 0)
+	s.Frame = nd.Append(s.Frame, src, dst, m)
+	setPayloadLen(s.Frame)
+	s.Probe = probe
 	c.counters.ControlFramesOut++
 	c.sent = true
-	c.emit(Send{Frame: frame[:len(frame):len(frame)], Probe: probe})
+	c.emit(s)
 }
 
-// frameRooms is how many frames of usual length share one allocation.
-const frameRooms = 32
+const (
+	// usualFrame is as long as most frames with an ND message at most.
+	usualFrame = ethernetHeaderLen + ipv6HeaderLen + 40
+	// maxSpareSends is how many Sends are kept for use, with frames of
+	// maxSpareFrame octets at most.
+	maxSpareSends, maxSpareFrame = sendBatch, 2048
+)
 
-// frameRoom is memory for the next ND message, which whoever gets its frame
-// may keep. What is left of it stays for those that follow.
-func (c *Core) frameRoom() []byte {
-	const usual = ethernetHeaderLen + ipv6HeaderLen + 40
-	if len(c.room) < usual {
-		c.room = make([]byte, frameRooms*usual)
+// newSend returns a Send with room for a frame.
+func (c *Core) newSend() *Send {
+	last := len(c.spareSends) - 1
+	if last < 0 {
+		return &Send{Frame: make([]byte, 0, usualFrame)}
 	}
-	return c.room[:0:len(c.room)]
+	s := c.spareSends[last]
+	c.spareSends = c.spareSends[:last]
+	return s
+}
+
+// recycleSend takes back a Send that is on the wire, so that a flood of
+// solicitations leaves no garbage. The caller is done with its frame.
+func (c *Core) recycleSend(s *Send) {
+	if len(c.spareSends) < maxSpareSends && cap(s.Frame) <= maxSpareFrame {
+		*s = Send{Frame: s.Frame[:0]}
+		c.spareSends = append(c.spareSends, s)
+	}
 }
 
 // output takes a packet whose next hop had no usable entry when it was sent.

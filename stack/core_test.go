@@ -494,7 +494,7 @@ func TestNUD_R09_UnreachableNeighborIsWatched(t *testing.T) {
 			if v, ok := act.(SetNeighborView); ok && (v.Neighbor.State == nd.Stale || v.Neighbor.State == nd.Unreachable) {
 				n.step(NeighborUsed{v.Neighbor.Addr})
 			}
-			if s, ok := act.(Send); ok && strings.Contains(wire(s.Frame), "NS fe80::9") {
+			if s, ok := act.(*Send); ok && strings.Contains(wire(s.Frame), "NS fe80::9") {
 				solicits++
 			}
 		}

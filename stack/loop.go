@@ -44,8 +44,9 @@ type loop struct {
 	timer   *time.Timer
 	armed   time.Time // what timer is set to; zero: it is not
 	waiting []stampedFrame
-	frames  []Frame // waiting to be written together
-	probes  []netip.Addr
+	sends   []*Send // waiting to be written together
+	frames  [sendBatch]Frame
+	pieces  [sendBatch][1][]byte // of frames
 	refused []ProbeFailed
 	awaited time.Time // the deadline before which the reader was waited for
 }
@@ -227,7 +228,7 @@ func (l *loop) execute(actions []CoreAction) {
 func (l *loop) queue(actions []CoreAction) {
 	for k, act := range actions {
 		actions[k] = nil // it may be one of very many: let go of what is done
-		if send, ok := act.(Send); ok {
+		if send, ok := act.(*Send); ok {
 			l.queueFrame(send)
 			continue
 		}
@@ -269,10 +270,11 @@ func (l *loop) settle() {
 	}
 }
 
-func (l *loop) queueFrame(s Send) {
-	l.frames = append(l.frames, Frame{Data: [][]byte{s.Frame}})
-	l.probes = append(l.probes, s.Probe)
-	if len(l.frames) == sendBatch {
+func (l *loop) queueFrame(s *Send) {
+	n := len(l.sends)
+	l.pieces[n][0] = s.Frame
+	l.frames[n] = Frame{Data: l.pieces[n][:]}
+	if l.sends = append(l.sends, s); len(l.sends) == sendBatch {
 		l.flush()
 	}
 }
@@ -280,8 +282,8 @@ func (l *loop) queueFrame(s Send) {
 // flush writes the queued frames. A probe that the link refuses is a failed
 // DAD; other messages are repeated by their own rules.
 func (l *loop) flush() {
-	for sent := 0; sent < len(l.frames); {
-		n, err := l.i.link.Write(l.frames[sent:])
+	for sent := 0; sent < len(l.sends); {
+		n, err := l.i.link.Write(l.frames[sent:len(l.sends)])
 		sent += n
 		if err == nil {
 			if n == 0 {
@@ -290,17 +292,20 @@ func (l *loop) flush() {
 				continue
 			}
 		}
-		if sent == len(l.frames) {
+		if sent == len(l.sends) {
 			break
 		}
 		l.i.counters.controlSendErrors.Add(1)
-		if probe := l.probes[sent]; probe.IsValid() {
+		if probe := l.sends[sent].Probe; probe.IsValid() {
 			l.refused = append(l.refused, ProbeFailed{probe, err})
 		}
 		sent++
 	}
-	clear(l.frames)
-	l.frames, l.probes = l.frames[:0], l.probes[:0]
+	for k, s := range l.sends {
+		l.sends[k], l.pieces[k][0] = nil, nil
+		l.core.recycleSend(s)
+	}
+	l.sends = l.sends[:0]
 }
 
 func (l *loop) perform(act CoreAction) {

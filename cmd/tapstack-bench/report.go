@@ -39,6 +39,10 @@ func newReport(rounds int) *Report {
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		r.Versions = append(r.Versions, "Linux "+strings.TrimSpace(string(release)))
 	}
+	// It decides what the kernel's TCP can do, as the peer and as a rival.
+	if name, err := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control"); err == nil {
+		r.Versions = append(r.Versions, "its TCP with "+strings.TrimSpace(string(name)))
+	}
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		r.Load = strings.Join(strings.Fields(string(load))[:3], " ")
 	}
