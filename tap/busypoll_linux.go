@@ -17,11 +17,17 @@ const pollsPerYield = 64
 // maxBusyPoll begins that, and one that was longer ends it. So a device on
 // which little happens is never polled.
 type busyPoll struct {
-	never bool // there is one processor, which has others to run
+	never bool
 	pays  bool
 	slept bool
 	polls int
 	since time.Time // when the device was found empty
+}
+
+// newBusyPoll returns what cfg wants on so many processors. One alone has others
+// to run.
+func newBusyPoll(cfg Config, processors int) busyPoll {
+	return busyPoll{never: cfg.NoBusyPoll || processors < 2}
 }
 
 // empty says that the device was empty at now. It reports whether to ask it

@@ -34,7 +34,7 @@ func TestBusyPoll(t *testing.T) {
 		{near, 0},
 		{near, near},
 	}
-	p := busyPoll{}
+	p := newBusyPoll(Config{}, 2)
 	now := time.Unix(1, 0)
 	for i, s := range steps {
 		if got := wait(&p, now, s.empty); got != s.polled {
@@ -44,12 +44,24 @@ func TestBusyPoll(t *testing.T) {
 	}
 }
 
-func TestBusyPoll_NeverOnOneProcessor(t *testing.T) {
-	p := busyPoll{never: true}
-	now := time.Unix(1, 0)
-	for range 10 {
-		if polled := wait(&p, now, maxBusyPoll/2); polled != 0 {
-			t.Fatalf("polled for %v", polled)
+func TestBusyPoll_OnlyIfWanted(t *testing.T) {
+	for _, c := range []struct {
+		cfg        Config
+		processors int
+		want       time.Duration
+	}{
+		{Config{}, 2, maxBusyPoll / 2},
+		{Config{}, 1, 0},
+		{Config{NoBusyPoll: true}, 64, 0},
+	} {
+		p := newBusyPoll(c.cfg, c.processors)
+		now := time.Unix(1, 0)
+		var polled time.Duration
+		for range 10 {
+			polled = wait(&p, now, maxBusyPoll/2)
+		}
+		if polled != c.want {
+			t.Errorf("%+v, %d processors: polled for %v, want %v", c.cfg, c.processors, polled, c.want)
 		}
 	}
 }

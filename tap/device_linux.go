@@ -72,7 +72,7 @@ func inspect(fd int) (name string, flags uint16, err error) {
 // on, also when it fails.
 func newLinuxDevice(fd int, name string, vnet, inherited bool, cfg Config) (*Device, error) {
 	d := &linuxDevice{name: name, vnet: vnet, inherited: inherited, whole: vnet && !cfg.NoOffload}
-	d.poll.never = runtime.NumCPU() < 2
+	d.poll = newBusyPoll(cfg, runtime.NumCPU())
 	if err := d.setOffload(fd); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("open TAP %s: %w", name, err)

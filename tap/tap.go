@@ -56,6 +56,11 @@ type Config struct {
 	// NoOffload has every frame arrive and leave cut to the MTU and with its
 	// checksum complete.
 	NoOffload bool
+	// NoBusyPoll has Read sleep at once when there is no frame. Without, while
+	// frames come less than 100 µs apart, the Linux backend asks for the next
+	// one again and again for as long before it sleeps, which answers sooner
+	// and takes a processor meanwhile. With one processor it never does.
+	NoBusyPoll bool
 }
 
 // Backend is an implementation of Device.
