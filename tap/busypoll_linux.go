@@ -9,8 +9,10 @@ const maxBusyPoll = 100 * time.Microsecond
 
 // pollsPerYield is how often the device is asked between two chances for other
 // goroutines, whose work is likely to be what the next frame answers. More
-// chances wake threads that find nothing to do.
-const pollsPerYield = 64
+// chances wake threads that find nothing to do. The first one is after
+// pollsBeforeYield, some 3 µs: whom the reader has answered itself may send the
+// next frame sooner.
+const pollsPerYield, pollsBeforeYield = 64, 8
 
 // busyPoll decides whether the reader of an empty device polls it or sleeps.
 // It polls only while frames come close upon each other: a sleep shorter than
@@ -41,7 +43,7 @@ func (p *busyPoll) empty(now time.Time) (again, yield bool) {
 		return false, false
 	}
 	p.polls++
-	return true, p.polls%pollsPerYield == 1
+	return true, p.polls%pollsPerYield == pollsBeforeYield
 }
 
 // waited reports whether the device was empty before it was ready, so that
