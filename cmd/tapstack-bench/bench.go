@@ -126,7 +126,9 @@ func (b *bench) compare(family string, figures []Figure, rounds int, contestants
 				figures[f].Results = append(figures[f].Results, newResult(contestants[k].name, samples[k][f]))
 			}
 		}
-		b.add(family, figures[f])
+		if len(figures[f].Results) > 0 { // else nobody has a value for it
+			b.add(family, figures[f])
+		}
 	}
 }
 

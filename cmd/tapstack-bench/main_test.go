@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 var tiny = plan{
 	rounds: 1, budget: time.Minute, each: 50 * time.Millisecond, trips: 20, ops: 1600,
 	floodSources: 50, floodRate: 1000,
-	addresses: []int{20}, gvisorAddrs: []int{20}, kernelAddrs: []int{20}, coreAddresses: []int{10, 20},
+	addresses: []int{20}, gvisorAddrs: []int{20}, kernelAddrs: []int{20, 30}, coreAddresses: []int{10, 20},
 	neighbors: []int{16, 64}, routes: []int{64, 128}, gvisorRoutes: []int{64},
 	settle: 50 * time.Millisecond, idle: 50 * time.Millisecond, executable: true,
 }
